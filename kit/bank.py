@@ -1,0 +1,123 @@
+"""The bank: clauses of reviews, written by hand in English, Arabic and Chinese.
+
+`kit/bank/<domain>.tsv` has the columns aspect, stars, meaning, en, ar, zh. Rows that share domain, aspect, stars and
+meaning are two wordings of one thought. Rows of the aspect `opening` have 0 stars: they set a scene and judge nothing.
+`python -m kit.bank [domain ...]` checks the files and prints what is wrong, a line each.
+"""
+
+import csv
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+LANGS = ("en", "ar", "zh")
+OPENING, NUM_OPENINGS = "opening", 14
+NUM_MEANINGS, NUM_WORDINGS = 5, 2
+ASPECTS = {
+    "restaurant": ("food", "service", "price", "atmosphere", "waiting", "cleanliness"),
+    "film": ("story", "acting", "images", "music", "pace", "ending"),
+    "hotel": ("room", "sleep", "staff", "breakfast", "location", "facilities"),
+    "book": ("plot", "characters", "style", "ideas", "length", "edition"),
+    "phone": ("battery", "camera", "screen", "speed", "build", "price"),
+    "clothes": ("fit", "fabric", "look", "durability", "delivery", "price"),
+    "ride": ("driver", "car", "route", "price", "punctuality", "app"),
+}
+BANK_DIR = Path(__file__).parent / "bank"
+COLUMNS = ["aspect", "stars", "meaning", *LANGS]
+SCRIPT = {
+    "en": re.compile(r"[A-Za-z0-9 ,'’\-–%$£€/&.]+"),
+    "ar": re.compile(r"[\u0621-\u0652\u0670 ،؛0-9%\-]+"),
+    "zh": re.compile(r"[\u4e00-\u9fff，、“”《》0-9A-Za-z%·]+"),
+}
+LENGTH = {"en": (3, 14), "ar": (3, 14), "zh": (5, 30)}  # words, words, characters
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One row of the bank; `id` is its place in the bank, the same in every language."""
+
+    id: int
+    domain: str
+    aspect: str
+    stars: int
+    meaning: int
+    en: str
+    ar: str
+    zh: str
+
+    def text(self, lang: str) -> str:
+        return getattr(self, lang)
+
+
+def read_domain(domain: str, first_id: int = 0) -> list[Clause]:
+    """The rows of `kit/bank/<domain>.tsv`, in file order."""
+    with open(BANK_DIR / f"{domain}.tsv", encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        if reader.fieldnames != COLUMNS:
+            raise ValueError(f"{domain}.tsv: the header is {reader.fieldnames}, expected {COLUMNS}")
+        return [
+            Clause(
+                first_id + i,
+                domain,
+                row["aspect"],
+                int(row["stars"]),
+                int(row["meaning"]),
+                *(row[lang] for lang in LANGS),
+            )
+            for i, row in enumerate(reader)
+        ]
+
+
+def read_bank(domains=tuple(ASPECTS)) -> list[Clause]:
+    """All rows of the domains named, numbered through."""
+    rows: list[Clause] = []
+    for domain in domains:
+        rows += read_domain(domain, len(rows))
+    return rows
+
+
+def length(text: str, lang: str) -> int:
+    """Words in English and Arabic, characters in Chinese."""
+    return len(text) if lang == "zh" else len(text.split())
+
+
+def problems(rows: list[Clause]) -> list[str]:
+    """What is wrong with the rows: counts, lengths, scripts, repetitions. Empty when all is well."""
+    found = []
+    for domain in dict.fromkeys(row.domain for row in rows):
+        counts = Counter((r.aspect, r.stars, r.meaning) for r in rows if r.domain == domain)
+        wanted = {
+            (aspect, stars, meaning): NUM_WORDINGS
+            for aspect in ASPECTS[domain]
+            for stars in range(1, 6)
+            for meaning in range(1, NUM_MEANINGS + 1)
+        } | {(OPENING, 0, meaning): 1 for meaning in range(1, NUM_OPENINGS + 1)}
+        for key in sorted(counts.keys() | wanted.keys()):
+            if counts[key] != wanted.get(key, 0):
+                found.append(f"{domain} {key}: {counts[key]} rows, expected {wanted.get(key, 0)}")
+    for lang in LANGS:
+        seen: dict[str, Clause] = {}
+        low, high = LENGTH[lang]
+        for row in rows:
+            text = row.text(lang)
+            where = f"{row.domain} {row.aspect} {row.stars} {row.meaning} {lang}: {text!r}"
+            if not SCRIPT[lang].fullmatch(text):
+                found.append(f"{where} has characters of another script: {SCRIPT[lang].sub('', text)!r}")
+            if not low <= length(text, lang) <= high:
+                found.append(f"{where} has {length(text, lang)} words or characters, expected {low} to {high}")
+            if text != text.strip() or text[-1:] in ".,،。，":
+                found.append(f"{where} ends in a space or in punctuation")
+            key = re.sub(r"[\W\u064b-\u0652]", "", text.lower())
+            if key in seen:
+                found.append(f"{where} repeats {seen[key].domain} {seen[key].aspect} {seen[key].stars}")
+            seen.setdefault(key, row)
+    return found
+
+
+if __name__ == "__main__":
+    bank = read_bank(tuple(sys.argv[1:]) or tuple(ASPECTS))
+    lines = problems(bank)
+    print("\n".join([*lines, f"{len(bank)} rows, {len(lines)} problems"]))
+    sys.exit(bool(lines))

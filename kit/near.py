@@ -1,0 +1,27 @@
+"""Finds rows that are search-and-replace of one another: the same words in the same order but for a few."""
+
+from collections import defaultdict
+from difflib import SequenceMatcher
+
+ALIKE = {"en": 0.8, "ar": 0.75, "zh": 0.75}
+
+
+def near_copies(texts: list[str], lang: str) -> list[tuple[str, str]]:
+    """Pairs of texts whose words (characters in Chinese) match in order to the share that `ALIKE` gives, or more.
+
+    >>> near_copies(["the soup was cold and thin", "the soup was cold and salty"], "en")
+    [('the soup was cold and thin', 'the soup was cold and salty')]
+    """
+    pieces = [list(text) if lang == "zh" else text.split() for text in texts]
+    shared = defaultdict(set)  # texts by the runs of three pieces they have in common
+    for i, piece in enumerate(pieces):
+        for start in range(len(piece) - 2):
+            shared[tuple(piece[start : start + 3])].add(i)
+    candidates = {(i, j) for group in shared.values() for i in group for j in group if i < j}
+    matcher = SequenceMatcher(autojunk=False)
+    found = []
+    for i, j in sorted(candidates):
+        matcher.set_seqs(pieces[i], pieces[j])
+        if matcher.ratio() >= ALIKE[lang]:
+            found.append((texts[i], texts[j]))
+    return found
