@@ -1,0 +1,37 @@
+# make learn | lab | test | notebooks | kit     each sets up what it needs; options: lang=en chapter=05_trainer
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+lang ?= en
+chapter ?=
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONUTF8 := 1
+
+.PHONY: learn lab test notebooks kit evaluate
+.DEFAULT_GOAL := learn
+
+learn: .venv/ready
+	@$(BIN)/python -m tools.learn --lang "$(lang)" $(if $(chapter),--chapter "$(chapter)")
+
+lab: .venv/ready
+	$(BIN)/jupyter lab "nbs/$(lang)/$(or $(chapter),00_start).ipynb"
+
+test: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+notebooks: .venv/ready
+	$(BIN)/nbdev-export
+	$(BIN)/python -m tools.learn --lang "$(lang)" $(if $(chapter),--chapter "$(chapter)") --store
+	$(BIN)/nbdev-clean --fname nbs
+
+kit: .venv/ready
+	$(BIN)/python -m kit.build
+
+# The set-up is made once, and again when the versions change.
+.venv/ready: pyproject.toml constraints.txt
+	@echo "Setting up .venv (once; a few minutes)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ftcourse needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv .venv
+	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" $(BIN)/pip install --quiet --editable ".[dev]"
+	@touch $@

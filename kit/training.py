@@ -1,0 +1,86 @@
+"""The training loop of the kit's own scripts: small, seeded, the same for pretraining and fine-tuning."""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+
+THREADS = 2  # fixed, for the same weights again
+
+
+def seed_everything(seed: int, threads: int = THREADS) -> None:
+    random.seed(seed)
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+
+
+def optimize(model: nn.Module, losses: Iterator[torch.Tensor], num_steps: int, lr: float, name: str = "") -> None:
+    """`num_steps` of AdamW over the losses, with 6 % warmup and linear decay. If named, tells its progress."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}], lr=lr
+    )
+    warmup = max(1, round(0.06 * num_steps))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warmup, (num_steps - step) / max(1, num_steps - warmup))
+    )
+    model.train()
+    started = said = time.monotonic()
+    for step in range(num_steps):
+        loss = next(losses)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        if name and (time.monotonic() - said > 60 or step == num_steps - 1):
+            said = time.monotonic()
+            print(f"{name}: step {step + 1} of {num_steps}, loss {loss.item():.3f}, {said - started:.0f} s", flush=True)
+    model.eval()
+
+
+def padded(sequences: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    """Sequences of different lengths as one tensor, filled up on the right."""
+    return nn.utils.rnn.pad_sequence([torch.tensor(s) for s in sequences], batch_first=True, padding_value=value)
+
+
+def batches(lengths: Sequence[int], batch_size: int, rng: random.Random) -> Iterator[list[int]]:
+    """Shuffled batches of indices, epoch after epoch, without end; four at a time are sorted by length, to pad less."""
+    order = list(range(len(lengths)))
+    while True:
+        rng.shuffle(order)
+        for start in range(0, len(order), 4 * batch_size):
+            group = sorted(order[start : start + 4 * batch_size], key=lambda i: lengths[i])
+            chunks = [group[at : at + batch_size] for at in range(0, len(group), batch_size)]
+            rng.shuffle(chunks)
+            yield from chunks
+
+
+def classification_losses(
+    model, encodings: dict, labels: Sequence[int], batch_size: int, seed: int, pad: int
+) -> Iterator[torch.Tensor]:
+    """Losses of a sequence classifier over shuffled batches, without end."""
+    labels = torch.tensor(labels)
+    lengths = [len(ids) for ids in encodings["input_ids"]]
+    for rows in batches(lengths, batch_size, random.Random(seed)):
+        yield model(**batch_of(encodings, rows, pad), labels=labels[rows]).loss
+
+
+def batch_of(encodings: dict, rows: Sequence[int], pad: int) -> dict[str, torch.Tensor]:
+    return {
+        key: padded([values[i] for i in rows], pad if key == "input_ids" else 0) for key, values in encodings.items()
+    }
+
+
+@torch.inference_mode()
+def predictions(model, encodings: dict, pad: int, batch_size: int = 64) -> torch.Tensor:
+    """The most likely label of each row, in order; batches are sorted by length."""
+    order = sorted(range(len(encodings["input_ids"])), key=lambda i: len(encodings["input_ids"][i]))
+    found = torch.empty(len(order), dtype=torch.long)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        found[rows] = model(**batch_of(encodings, rows, pad)).logits.argmax(-1)
+    return found

@@ -1,0 +1,63 @@
+"""The course's runner: what it writes, and what it leaves behind when it is stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+
+from tools import learn
+from tools.settings import BUILD, ROOT
+
+
+def test_an_unknown_chapter_or_language_is_told_the_known_ones(capsys):
+    assert learn.main(["--chapter", "99_none"]) == 2
+    assert "unknown chapter '99_none'; known: 00_start" in capsys.readouterr().err
+    assert learn.main(["--lang", "tlh"]) == 2
+    assert "unknown language 'tlh'; known: en" in capsys.readouterr().err
+
+
+def test_a_notebook_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    target = tmp_path / "out" / "a.ipynb"
+    nb = nbformat.v4.new_notebook()
+    learn.write_whole(nb, target)
+    before = target.read_bytes()
+
+    def full_disk(nb, path):
+        path.write_text("{")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(learn.nbformat, "write", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        learn.write_whole(nb, target)
+    assert [p.name for p in target.parent.iterdir()] == ["a.ipynb"] and target.read_bytes() == before
+
+
+def test_the_key_figure_is_the_text_of_the_tagged_cell():
+    output = nbformat.v4.new_output("execute_result", data={"text/plain": "'tuned 0.80\\n'"})
+    cell = nbformat.v4.new_code_cell("figure", outputs=[output], metadata={"tags": ["key-figure"]})
+    assert learn.key_figure(nbformat.v4.new_notebook(cells=[cell])) == "tuned 0.80\\n"
+    assert learn.key_figure(nbformat.v4.new_notebook()) == ""
+
+
+def test_ctrl_c_leaves_nothing_half_written():
+    command = [sys.executable, "-m", "tools.learn", "--chapter", "05_trainer"]
+    target = BUILD / "learn" / "en"
+    before = {p: p.stat().st_mtime_ns for p in target.glob("*")}
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(5)
+    kernels = children(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "stopped; 0 of 1 chapters are done" in errors
+    assert "Traceback" not in errors
+    assert {p: p.stat().st_mtime_ns for p in target.glob("*")} == before
+    assert kernels and not [pid for pid in kernels if os.path.exists(f"/proc/{pid}")]
+
+
+def children(pid: int) -> list[str]:
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return file.read().split()

@@ -1,0 +1,150 @@
+"""The notebooks: in step with the package, clean, well-formed, and running."""
+
+import ast
+import filecmp
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+
+from tools.learn import key_figure, run_notebook
+from tools.settings import ROOT, chapters, languages, notebook
+
+NOTEBOOKS = [(lang, chapter) for lang in languages() for chapter in chapters()]
+BIN = Path(sys.executable).parent
+
+
+def read(lang: str, chapter: str) -> nbformat.NotebookNode:
+    return nbformat.read(notebook(lang, chapter), as_version=4)
+
+
+def code_cells(nb) -> list:
+    return [cell for cell in nb.cells if cell.cell_type == "code"]
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The parts of the project that nbdev reads and writes, to be worked on."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "nbs", tmp_path / "nbs")
+    shutil.copytree(ROOT / "ftcourse", tmp_path / "ftcourse", ignore=shutil.ignore_patterns("assets", "__pycache__"))
+    return tmp_path
+
+
+def differing(first: Path, second: Path, pattern: str) -> list[str]:
+    """Files under two folders that are not the same; both must have some."""
+    names = sorted({p.relative_to(root).as_posix() for root in (first, second) for p in root.rglob(pattern)})
+    names = [name for name in names if "__pycache__" not in name and ".ipynb_checkpoints" not in name]
+    assert names
+    return [name for name in names if not same(first / name, second / name)]
+
+
+def same(first: Path, second: Path) -> bool:
+    return first.is_file() and second.is_file() and filecmp.cmp(first, second, shallow=False)
+
+
+def export_differences(project: Path) -> list[str]:
+    subprocess.run([BIN / "nbdev-export"], cwd=project, check=True, capture_output=True)
+    return differing(ROOT / "ftcourse", project / "ftcourse", "*.py")
+
+
+def unclean(project: Path, original: Path) -> list[str]:
+    subprocess.run([BIN / "nbdev-clean", "--fname", "nbs"], cwd=project, check=True, capture_output=True)
+    return differing(original, project / "nbs", "*.ipynb")
+
+
+def test_modules_are_what_the_notebooks_export(copy):
+    assert [name for name in export_differences(copy) if not name.startswith("assets/")] == []
+
+
+def test_a_change_in_a_notebook_shows_in_its_module(copy):
+    path = copy / "nbs/en/00_start.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace("def known(", "def known_name("), encoding="utf-8")
+    assert "kit.py" in export_differences(copy)
+
+
+def test_notebooks_are_clean(copy):
+    assert unclean(copy, ROOT / "nbs") == []
+
+
+def test_an_unclean_notebook_is_found(copy, tmp_path_factory):
+    path = copy / "nbs/en/00_start.ipynb"
+    nb = nbformat.read(path, as_version=4)
+    code_cells(nb)[0].execution_count = 7
+    nbformat.write(nb, path)
+    original = tmp_path_factory.mktemp("original") / "nbs"
+    shutil.copytree(copy / "nbs", original)
+    assert unclean(copy, original) == ["en/00_start.ipynb"]
+
+
+@pytest.mark.parametrize(("lang", "chapter"), NOTEBOOKS)
+def test_form(lang, chapter):
+    nb = read(lang, chapter)
+    assert nb.cells[0].cell_type == "markdown" and re.match(r"# .+\n\n> .+", nb.cells[0].source)
+    assert "find_spec" in nb.cells[1].source
+    assert nb.cells[2].metadata.tags == ["parameters"] and nb.cells[2].source == f'lang = "{lang}"'
+    cells = code_cells(nb)
+    lengths = [len(cell.source.splitlines()) for cell in cells]
+    assert statistics.median(lengths) <= 6 and max(lengths) <= 25
+    assert sum("assert " in cell.source for cell in cells) * 4 >= len(cells)
+    assert "image/png" in str([cell.outputs for cell in cells])
+    headings = [
+        line for cell in nb.cells if cell.cell_type == "markdown" for line in re.findall(r"^## (.+)", cell.source, re.M)
+    ]
+    assert headings[-3:] == ["Summary", "Quiz", "Exercises"] or lang != "en"
+
+
+@pytest.mark.parametrize(("lang", "chapter"), NOTEBOOKS)
+def test_stored_outputs(lang, chapter):
+    cells = code_cells(read(lang, chapter))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert outputs
+    text = str(
+        [
+            {k: v for k, v in output.items() if k != "data"} | {"data": str(output.get("data", {}).get("text/plain"))}
+            for output in outputs
+        ]
+    )
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert not re.search(r"Deprecat|FutureWarning|it/s\]|/home/|/root/|/Users/", text)
+
+
+@pytest.mark.parametrize(("lang", "chapter"), NOTEBOOKS)
+def test_imports_stand_apart(lang, chapter):
+    transform = TransformerManager().transform_cell
+    for cell in code_cells(read(lang, chapter))[1:]:
+        body = ast.parse(transform(cell.source)).body
+        imports = [isinstance(node, (ast.Import, ast.ImportFrom)) for node in body]
+        assert all(imports) or not any(imports), cell.id
+
+
+def test_chapters_import_only_earlier_ones():
+    modules = {}
+    for chapter in chapters():
+        nb = read("en", chapter)
+        for cell in code_cells(nb):
+            for module in re.findall(r"^\s*(?:from|import) ftcourse\.(\w+)", cell.source, re.M):
+                assert module in modules, f"{chapter} imports {module}, which no earlier chapter exports"
+        modules[nb.metadata.nbdev.default_exp] = chapter
+    assert len(modules) == len(chapters())
+
+
+@pytest.mark.parametrize(("lang", "chapter"), NOTEBOOKS)
+def test_every_cell_runs(lang, chapter, tmp_path):
+    nb = read(lang, chapter)
+    run_notebook(nb, tmp_path)
+    assert all(cell.execution_count for cell in code_cells(nb))
+    if chapter == "05_trainer":
+        assert key_figure(nb)
+
+
+def test_a_failing_cell_is_found(tmp_path):
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("assert 1 == 2, 'one is not two'")])
+    with pytest.raises(Exception, match="one is not two"):
+        run_notebook(nb, tmp_path)

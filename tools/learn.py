@@ -1,0 +1,162 @@
+"""Runs the chapters headless. `python -m tools.learn --lang en [--chapter 05_trainer] [--store]`
+
+Executed notebooks go to build/learn/<lang>/, each in one move when it is whole; `--store` puts the outputs into the
+notebooks under nbs/ instead. Ends with a table: chapter, seconds,
+key figure (the text of the cell tagged `key-figure`).
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from tools.settings import BUILD, ROOT, chapters, notebook
+
+TIMEOUT = 600  # seconds a cell
+KEY_FIGURE = "key-figure"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a chapter's run ended."""
+
+    chapter: str
+    seconds: float
+    key_figure: str
+
+
+class Progress:
+    """One line a chapter, rewritten after each cell where the output is a terminal."""
+
+    def __init__(self, chapter: str, number: int):
+        self.chapter, self.number, self.done = chapter, number, 0
+        self.live = sys.stdout.isatty()
+        if not self.live:
+            print(f"{chapter}: ", end="", flush=True)
+
+    def cell_done(self, **_) -> None:
+        self.done += 1
+        if self.live:
+            filled = 20 * self.done // self.number
+            print(f"\r{self.chapter:14} [{'#' * filled:20}] {self.done}/{self.number} cells", end="", flush=True)
+
+    def close(self, text: str) -> None:
+        print(f"  {text}" if self.live else f"{self.done}/{self.number} cells, {text}", flush=True)
+
+
+def run_notebook(
+    nb: nbformat.NotebookNode, directory: Path, progress: Progress | None = None, extra_path: str = ""
+) -> None:
+    """Executes a notebook in place, in `directory`, with `extra_path` first on the kernel's Python path.
+
+    Raises `CellExecutionError` at the first cell that fails.
+    """
+    hook = {"on_cell_executed": progress.cell_done} if progress else {}
+    client = NotebookClient(
+        nb, timeout=TIMEOUT, record_timing=False, resources={"metadata": {"path": str(directory)}}, **hook
+    )
+    path = os.pathsep.join(filter(None, (extra_path, str(ROOT))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        client.execute(env={**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": path})
+
+
+def key_figure(nb: nbformat.NotebookNode) -> str:
+    """The text that the cell tagged `key-figure` shows; empty where there is none."""
+    for cell in nb.cells:
+        if KEY_FIGURE in cell.metadata.get("tags", []):
+            for output in cell.outputs:
+                text = output.get("text") or output.get("data", {}).get("text/plain", "")
+                if text.strip():
+                    return " ".join(text.strip().strip("'\"").split())
+    return ""
+
+
+def without_paths(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook with this machine's paths cut short in its outputs: what is stored is the same everywhere."""
+    for cell in nb.cells:
+        for output in cell.get("outputs", []):
+            for holder, key in ((output, "text"), (output.get("data", {}), "text/plain")):
+                if key in holder:
+                    holder[key] = holder[key].replace(f"{ROOT}/", "")
+    return nb
+
+
+def write_whole(nb: nbformat.NotebookNode, path: Path) -> None:
+    """Writes beside `path` first and then moves: a reader never finds half a notebook."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        nbformat.write(nb, part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def learn(lang: str, chapter: str, target: Path) -> Result:
+    """Runs one chapter, writes it to `target`, and tells how long it took and what it found."""
+    source = notebook(lang, chapter)
+    nb = nbformat.read(source, as_version=4)
+    progress = Progress(chapter, sum(cell.cell_type == "code" for cell in nb.cells))
+    workspace = BUILD / "work" / lang
+    workspace.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    try:
+        run_notebook(nb, workspace, progress)
+    except CellExecutionError as error:
+        progress.close("failed")
+        raise SystemExit(f"{source.relative_to(ROOT)}: a cell failed\n{error}") from None
+    seconds = time.monotonic() - started
+    write_whole(without_paths(nb) if target == source else nb, target)
+    progress.close(f"{seconds:.0f} s")
+    return Result(chapter, seconds, key_figure(nb))
+
+
+def table(results: list[Result]) -> str:
+    """The results as text, a line a chapter.
+
+    >>> print(table([Result("00_start", 3.2, "4 languages")]))
+    chapter   seconds  key figure
+    00_start        3  4 languages
+    total           3
+    """
+    width = max(len(r.chapter) for r in results)
+    lines = [f"{'chapter':{width}}  seconds  key figure"]
+    lines += [f"{r.chapter:{width}}  {r.seconds:7.0f}  {r.key_figure}".rstrip() for r in results]
+    return "\n".join([*lines, f"{'total':{width}}  {sum(r.seconds for r in results):7.0f}"])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Run the course headless.")
+    parser.add_argument("--lang", default="en")
+    parser.add_argument("--chapter", default="", help="one chapter only, e.g. 05_trainer")
+    parser.add_argument("--store", action="store_true", help="keep the outputs in nbs/ instead of build/")
+    options = parser.parse_args(arguments)
+    names = [options.chapter] if options.chapter else chapters()
+    try:
+        sources = {name: notebook(options.lang, name) for name in names}
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    results = []
+    try:
+        for name, source in sources.items():
+            target = source if options.store else BUILD / "learn" / options.lang / source.name
+            results.append(learn(options.lang, name, target))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print(f"\nstopped; {len(results)} of {len(sources)} chapters are done", file=sys.stderr)
+        return 130
+    print(f"\n{table(results)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
