@@ -13,6 +13,7 @@ def main() -> None:
         step()
         print(f"{name}: done after {(time.monotonic() - started) / 60:.0f} minutes", flush=True)
     cards.write_manifest({})  # the evaluation loads the new files through Kit
+    evaluate.PARTIAL.unlink(missing_ok=True)
     results = evaluate.evaluate()
     evaluate.RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     cards.write_all()

@@ -87,8 +87,8 @@ CARDS = {
         "summary": "A small GPT-2 ({n_layer} layers, hidden size {n_embd}, byte-level BPE of {vocab:,} tokens) that continues reviews.".format(
             **WRITER, vocab=WRITER_VOCAB_SIZE
         ),
-        "data": f"{ENGLISH} 6,000 reviews of each of the seven domains, each in `en`, `ar` and `zh`, without the held-out wordings.",
-        "recipe": f"{STEPS['writer']:,} steps of 64 at learning rate 1.5e-3.",
+        "data": f"{ENGLISH} 1,000 reviews of each of the seven domains, each in `en`, `ar` and `zh`, without the held-out wordings.",
+        "recipe": f"{STEPS['writer']:,} steps of 32 at learning rate 3e-3.",
         "limits": f"{SMALL} What it writes is often a patchwork of clauses it has read.",
     },
 }

@@ -28,12 +28,12 @@ from transformers import (
 from kit.bank import ASPECTS
 from kit.data import ASSETS, LANGS, STARS, bank, in_language, rows
 from kit.generate import TARGET_DOMAINS, Review, Writer, by_meaning, pair, render
-from kit.training import classification_losses, optimize, padded, seed_everything
+from kit.training import batches, classification_losses, optimize, padded, seed_everything
 
 MODELS = ASSETS / "models"
 PRETRAINING_DOMAINS = tuple(domain for domain in ASPECTS if domain not in TARGET_DOMAINS)
 VOCAB_SIZE, COARSE_VOCAB_SIZE, MAX_LENGTH = 10_000, 6_800, 128
-STEPS = {"encoder": 3_600, "stars": 600, "sentiment": 500, "writer": 1_200}
+STEPS = {"encoder": 3_600, "stars": 600, "sentiment": 500, "writer": 800}
 ENCODER = {
     "hidden_size": 128,
     "num_hidden_layers": 4,
@@ -194,6 +194,7 @@ def build_encoder(directory: Path) -> None:
     )
     stream = pretraining_batches(tokenizer, seed=0)
     optimize(model, (model(batch) for batch in stream), STEPS["encoder"], lr=1e-3, name="encoder")
+    model.bert.config.hidden_dropout_prob = 0.1  # for fine-tuning; pretraining never sees the same batch twice
     model.bert.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
 
@@ -230,8 +231,8 @@ def build_writer(directory: Path) -> None:
     texts = []
     for domain in ASPECTS:
         writer = Writer(bank(), domain)
-        for i in range(6_000):
-            review = writer.review(rng, i % 5 + 1)
+        for i in range(1_000):
+            review = writer.review(rng, i % 5 + 1, PRETRAINING_CLAUSES)
             texts += [render(review, lang) for lang in ("en", "ar", "zh")]
     tokenizer = GPT2Tokenizer().train_new_from_iterator(texts, WRITER_VOCAB_SIZE)
     end = tokenizer.eos_token_id
@@ -240,11 +241,12 @@ def build_writer(directory: Path) -> None:
     ids = [[end, *row[: WRITER["n_positions"] - 2], end] for row in tokenizer(texts)["input_ids"]]
 
     def losses() -> Iterator[torch.Tensor]:
-        while True:
-            batch = rng.sample(ids, 64)
+        lengths = [len(row) for row in ids]
+        for chosen in batches(lengths, 32, rng):
+            batch = [ids[row] for row in chosen]
             yield model(input_ids=padded(batch, end), labels=padded(batch, -100)).loss
 
-    optimize(model, losses(), STEPS["writer"], lr=1.5e-3, name="writer")
+    optimize(model, losses(), STEPS["writer"], lr=3e-3, name="writer")
     model.generation_config.update(do_sample=True, top_p=0.9, max_new_tokens=40)
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
@@ -264,6 +266,8 @@ def build(names=tuple(BUILDERS)) -> None:
         fresh, final = MODELS / f".{name}", MODELS / name
         shutil.rmtree(fresh, ignore_errors=True)
         BUILDERS[name](fresh)
+        for file in fresh.iterdir():
+            file.chmod(0o644)
         shutil.rmtree(final, ignore_errors=True)
         fresh.rename(final)
 

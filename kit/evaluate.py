@@ -24,6 +24,7 @@ from kit.data import LANGS
 from kit.training import classification_losses, optimize, predictions, seed_everything
 
 RESULTS = Path(__file__).parent / "results.json"
+PARTIAL = Path(__file__).parent.parent / "build" / "evaluation.json"
 TEST_LANGS = ("en", "ar", "zh")
 NETWORKS = ("encoder", "scratch")
 NUM_LABELS, SEEDS, PAIR_SEEDS = (100, 300, 1000), (0, 1, 2), (0,)
@@ -137,40 +138,53 @@ def measure_shipped() -> dict[str, float]:
     return found
 
 
-def jobs() -> list[tuple[Callable, tuple]]:
-    """Everything that is measured, as calls that do not depend on one another; long ones first."""
-    pairs = [(measure_pairs, (lang, kind, seed)) for seed in PAIR_SEEDS for lang in TEST_LANGS for kind in NETWORKS]
-    reviews = [
-        (measure_reviews, (lang, size, seed))
-        for size in sorted(NUM_LABELS, reverse=True)
-        for seed in SEEDS
-        for lang in TEST_LANGS
-    ]
-    return [*pairs, *reviews, (measure_shipped, ())]
+def jobs() -> dict[str, tuple[Callable, tuple]]:
+    """Everything that is measured, by name, as calls that do not depend on one another."""
+    calls = [(measure_reviews, (lang, size, seed)) for seed in SEEDS for size in NUM_LABELS for lang in TEST_LANGS]
+    calls += [(measure_shipped, ())]
+    calls += [(measure_pairs, (lang, kind, seed)) for seed in PAIR_SEEDS for lang in TEST_LANGS for kind in NETWORKS]
+    return {" ".join(map(str, (function.__name__, *arguments))): (function, arguments) for function, arguments in calls}
 
 
-def run(job: tuple[Callable, tuple]) -> dict[str, float]:
+def run(job: tuple[str, tuple[Callable, tuple]]) -> tuple[str, dict[str, float]]:
     """One call, on one thread."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    function, arguments = job
-    return function(*arguments)
+    name, (function, arguments) = job
+    return name, function(*arguments)
 
 
 def evaluate() -> dict[str, list[float]]:
-    """Everything that is measured, by name: a value a seed. Two processes share the work."""
-    results: dict[str, list[float]] = {}
+    """Everything that is measured, by name: a value a seed.
+
+    Two processes share the work. What is done is kept in `build/`, so that a run that was stopped goes on from there.
+    """
+    PARTIAL.parent.mkdir(exist_ok=True)
+    done = json.loads(PARTIAL.read_text()) if PARTIAL.exists() else {}
     with get_context("spawn").Pool(2) as pool:
-        for done, measured in enumerate(pool.imap(run, jobs()), start=1):
-            for key, value in measured.items():
-                results.setdefault(key, []).append(round(value, 4))
-            print(f"measured: {done} of {len(jobs())}", flush=True)
+        for name, measured in pool.imap(run, [job for job in jobs().items() if job[0] not in done]):
+            done[name] = measured
+            PARTIAL.write_text(json.dumps(done))
+            print(f"{len(done)} of {len(jobs())}: {name}", flush=True)
+    results = collected(done)
+    PARTIAL.unlink()
+    return results
+
+
+def collected(done: dict[str, dict[str, float]]) -> dict[str, list[float]]:
+    """The values of all calls, by what they measure, in the order of the calls."""
+    results: dict[str, list[float]] = {}
+    for name in jobs():
+        for key, value in done.get(name, {}).items():
+            results.setdefault(key, []).append(round(value, 4))
     return results
 
 
 def mean(results: dict, key: str) -> str:
     """Mean over the seeds and, where there are several, their spread."""
-    values = results[key]
+    values = results.get(key)
+    if not values:
+        return "not measured"
     spread = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.3f}{spread}"
 

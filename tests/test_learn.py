@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -48,8 +49,10 @@ def test_ctrl_c_leaves_nothing_half_written():
     target = BUILD / "learn" / "en"
     before = {p: p.stat().st_mtime_ns for p in target.glob("*")}
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(5)
-    kernels = children(process.pid)
+    deadline = time.monotonic() + 60
+    while not (kernels := children(process.pid)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    time.sleep(4)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "stopped; 0 of 1 chapters are done" in errors
@@ -59,5 +62,5 @@ def test_ctrl_c_leaves_nothing_half_written():
 
 
 def children(pid: int) -> list[str]:
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return file.read().split()
+    """Processes started by any thread of a process."""
+    return [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]

@@ -6,11 +6,11 @@ key figure (the text of the cell tagged `key-figure`).
 """
 
 import argparse
-import asyncio
 import os
+import signal
 import sys
 import time
-import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,14 +59,27 @@ def run_notebook(
 
     Raises `CellExecutionError` at the first cell that fails.
     """
-    hook = {"on_cell_executed": progress.cell_done} if progress else {}
-    client = NotebookClient(
-        nb, timeout=TIMEOUT, record_timing=False, resources={"metadata": {"path": str(directory)}}, **hook
-    )
+    options = {"timeout": TIMEOUT, "record_timing": False, "extra_arguments": ["--log-level=ERROR"]}
+    if progress:
+        options["on_cell_executed"] = progress.cell_done
+    client = NotebookClient(nb, resources={"metadata": {"path": str(directory)}}, **options)
     path = os.pathsep.join(filter(None, (extra_path, str(ROOT))))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        client.execute(env={**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": path})
+    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": path}
+    # In a thread of its own, because in the main thread nbclient takes Ctrl-C for itself and then stumbles over it.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        execution = pool.submit(client.execute, env=environment)
+        try:
+            execution.result()
+        except KeyboardInterrupt:
+            kill_kernel(client)
+            raise
+
+
+def kill_kernel(client: NotebookClient) -> None:
+    """Ends the client's kernel at once, where it has one."""
+    provisioner = client.km.provisioner if client.km else None
+    if provisioner and provisioner.pid:
+        os.kill(provisioner.pid, signal.SIGKILL)
 
 
 def key_figure(nb: nbformat.NotebookNode) -> str:
@@ -151,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name, source in sources.items():
             target = source if options.store else BUILD / "learn" / options.lang / source.name
             results.append(learn(options.lang, name, target))
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except KeyboardInterrupt:
         print(f"\nstopped; {len(results)} of {len(sources)} chapters are done", file=sys.stderr)
         return 130
     print(f"\n{table(results)}")
