@@ -212,7 +212,7 @@ def report(results: dict) -> str:
             "same network from scratch",
             "TF-IDF and logistic regression",
         ]
-        parts.append(f"Accuracy on `{name}`, five labels, {len(SEEDS)} seeds:\n\n" + markdown(head, rows))
+        parts.append(f"Accuracy on `{name}`, five labels, up to {len(SEEDS)} seeds:\n\n" + markdown(head, rows))
     rows = [[lang, *(mean(results, f"transfer {lang} {other}") for other in TEST_LANGS)] for lang in TEST_LANGS]
     head = ["trained on", *(f"tested on {lang}" for lang in TEST_LANGS)]
     parts.append(
