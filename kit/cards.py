@@ -63,10 +63,10 @@ CARDS = {
         "data": f"{ENGLISH} Only the domains {DOMAINS}: restaurants and films are new to it, and so are the held-out wordings of every domain. "
         "Reviews and pairs are drawn anew for every batch, in `en`, `ar`, `zh` and `zh-Hant`. "
         "The vocabulary comes from the same clauses, with the common Han characters added.",
-        "recipe": f"{STEPS['encoder']:,} steps of {BATCH_SIZE}, in turn over reviews and pairs, in all languages at once. Three tasks: guess hidden words "
+        "recipe": f"{STEPS['encoder']:,} steps of {BATCH_SIZE}, in all languages at once: first reviews alone, then reviews and pairs in turn. Three tasks: guess hidden words "
         f"({MASKED_SHARE:.0%}); tell how many stars a review of the five domains has (this head is thrown away); tell whether two texts, in one language or two, say the same "
         "(the next-sentence head of `BertForPreTraining`: 0 means the same). Learning rate 1e-3, no dropout.",
-        "limits": f"{SMALL} It has seen ratings of other kinds of things, so it is a better start for reviews than for other tasks. Rare words fall into many tokens.",
+        "limits": f"{SMALL} It has seen ratings of other kinds of things, so it is a better start for reviews than for other tasks. Rare words fall into many tokens. Guessing hidden words had too few steps, and is weak.",
     },
     "stars": {
         "task": "text-classification",
@@ -89,7 +89,7 @@ CARDS = {
         ),
         "data": f"{ENGLISH} 1,000 reviews of each of the seven domains, each in `en`, `ar` and `zh`, without the held-out wordings.",
         "recipe": f"{STEPS['writer']:,} steps of 32 at learning rate 3e-3.",
-        "limits": f"{SMALL} What it writes is often a patchwork of clauses it has read.",
+        "limits": f"{SMALL} It was trained briefly: what it writes has the look of a review, but seldom makes a sentence.",
     },
 }
 

@@ -1,8 +1,8 @@
 """How good the kit is: the pretrained encoder next to the same network from scratch and TF-IDF with
 logistic regression.
 
-`python -m kit.evaluate` prints the tables and writes `kit/results.json`. Every network gets the same batches, steps and
-learning-rate schedule; the learning rate of each kind is the best of a few on the validation split.
+`python -m kit.evaluate` prints the tables and writes `kit/results.json`. Every network gets the same batches, steps,
+learning rate and schedule.
 """
 
 import json
@@ -155,7 +155,7 @@ def run(job: tuple[str, tuple[Callable, tuple]]) -> tuple[str, dict[str, float]]
 
 
 def evaluate() -> dict[str, list[float]]:
-    """Everything that is measured, by name: a value a seed.
+    """Everything that is measured, by name: a value a seed. Writes it to `RESULTS`.
 
     Two processes share the work. What is done is kept in `build/`, so that a run that was stopped goes on from there.
     """
@@ -167,6 +167,7 @@ def evaluate() -> dict[str, list[float]]:
             PARTIAL.write_text(json.dumps(done))
             print(f"{len(done)} of {len(jobs())}: {name}", flush=True)
     results = collected(done)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     PARTIAL.unlink()
     return results
 
@@ -230,6 +231,4 @@ def report(results: dict) -> str:
 
 
 if __name__ == "__main__":
-    measured = evaluate()
-    RESULTS.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    print(report(measured))
+    print(report(evaluate()))
