@@ -1,0 +1,31 @@
+"""The package's own words, in the reader's language: one folder of JSON files a language, under `catalogues`."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+CATALOGUES = Path(__file__).parent / "catalogues"
+
+
+@cache
+def catalogue(lang: str, name: str) -> dict[str, str]:
+    """The messages in the file `name`, by key; in English where the language has none yet.
+
+    >>> sorted(catalogue("en", "common"))
+    ['solved', 'unsolved']
+    """
+    folder = CATALOGUES / lang
+    path = (folder if folder.is_dir() else CATALOGUES / "en") / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def message(lang: str, name: str, key: str, **values) -> str:
+    """A message with its placeholders filled in. Raises `KeyError`, naming file and key, where there is none.
+
+    >>> message("en", "common", "solved")
+    'Right.'
+    """
+    texts = catalogue(lang, name)
+    if key not in texts:
+        raise KeyError(f"no message {key!r} in the catalogue {name!r}; known: {', '.join(sorted(texts))}")
+    return texts[key].format(**values)
