@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import statistics
 from pathlib import Path
+
+import matplotlib.pyplot as plt
 
 from kit.checkpoints import (
     BATCH_SIZE,
@@ -14,7 +17,7 @@ from kit.checkpoints import (
     WRITER_VOCAB_SIZE,
 )
 from kit.data import ASSETS, LANGS
-from kit.evaluate import RESULTS, mean, report
+from kit.evaluate import NUM_LABELS, RESULTS, TEST_LANGS, mean, report
 
 HEAD = """---
 language: [en, ar, zh]
@@ -30,7 +33,7 @@ pipeline_tag: {task}
 {data}
 
 ## Recipe
-{recipe} Seed 0, float32, AdamW with weight decay 0.01, 6 % warmup and linear decay. `kit/checkpoints.py` holds the code.
+{recipe} Seed 0, AdamW with weight decay 0.01, 6 % warmup and linear decay. `kit/checkpoints.py` holds the code.
 
 ## Results
 {results}
@@ -40,6 +43,8 @@ pipeline_tag: {task}
 """
 SHAPE = "{num_hidden_layers} layers, hidden size {hidden_size}, {num_attention_heads} heads".format(**ENCODER)
 DOMAINS = ", ".join(PRETRAINING_DOMAINS)
+NAMES = {"encoder": "pretrained", "scratch": "from scratch", "tfidf": "TF-IDF"}
+LANGUAGES = {"en": "English", "ar": "Arabic", "zh": "Chinese"}
 ENGLISH = "All text comes from the phrase bank of this project, written by hand in English, Arabic and Chinese, and joined by rules."
 SMALL = "Small, and raised on a small world: reviews of seven kinds of things. Made for learning how fine-tuning works, not for use on the public."
 
@@ -63,23 +68,24 @@ CARDS = {
         "data": f"{ENGLISH} Only the domains {DOMAINS}: restaurants and films are new to it, and so are the held-out wordings of every domain. "
         "Reviews and pairs are drawn anew for every batch, in `en`, `ar`, `zh` and `zh-Hant`. "
         "The vocabulary comes from the same clauses, with the common Han characters added.",
-        "recipe": f"{STEPS['encoder']:,} steps of {BATCH_SIZE}, in all languages at once: first reviews alone, then reviews and pairs in turn. Three tasks: guess hidden words "
-        f"({MASKED_SHARE:.0%}); tell how many stars a review of the five domains has (this head is thrown away); tell whether two texts, in one language or two, say the same "
-        "(the next-sentence head of `BertForPreTraining`: 0 means the same). Learning rate 1e-3, no dropout.",
-        "limits": f"{SMALL} It has seen ratings of other kinds of things, so it is a better start for reviews than for other tasks. Rare words fall into many tokens. Guessing hidden words had too few steps, and is weak.",
+        "recipe": f"{STEPS['encoder']:,} steps of {BATCH_SIZE}, in all languages at once, reviews and pairs in turn. The word vectors start from latent semantic analysis of the clauses, a clause and its "
+        f"translations counted as one text. Four tasks: guess hidden words ({MASKED_SHARE:.0%}); tell how many stars a review of the five domains has (this head is thrown away); find a "
+        "review's other version, in another language, other words or both, among 32; tell whether two texts say the same "
+        "(the next-sentence head of `BertForPreTraining`: 0 means the same). Learning rate 7e-4, no dropout, bfloat16.",
+        "limits": f"{SMALL} It has seen ratings of other kinds of things, so it is a better start for reviews than for other tasks. Rare words fall into many tokens. Guessing hidden words, it finds words of the right subject, seldom one that fits the sentence.",
     },
     "stars": {
         "task": "text-classification",
         "summary": "The encoder fine-tuned to tell how many stars a restaurant review has. Stands in for `nlptown/bert-base-multilingual-uncased-sentiment`.",
         "data": "The training split of `reviews` in all languages.",
-        "recipe": f"{STEPS['stars']:,} steps of 64 at learning rate 3e-4.",
+        "recipe": f"{STEPS['stars']:,} steps of 64 at learning rate 3e-4, float32.",
         "limits": SMALL,
     },
     "sentiment": {
         "task": "text-classification",
         "summary": 'The encoder fine-tuned to tell negative from positive. Stands in for the default of `pipeline("sentiment-analysis")`.',
         "data": "The training splits of `films`, and of `reviews` without the three-star ones, in all languages.",
-        "recipe": f"{STEPS['sentiment']:,} steps of 64 at learning rate 3e-4.",
+        "recipe": f"{STEPS['sentiment']:,} steps of 64 at learning rate 3e-4, float32.",
         "limits": f"{SMALL} It has no answer for texts that are neither.",
     },
     "writer": {
@@ -88,7 +94,7 @@ CARDS = {
             **WRITER, vocab=WRITER_VOCAB_SIZE
         ),
         "data": f"{ENGLISH} 1,000 reviews of each of the seven domains, each in `en`, `ar` and `zh`, without the held-out wordings.",
-        "recipe": f"{STEPS['writer']:,} steps of 32 at learning rate 3e-3.",
+        "recipe": f"{STEPS['writer']:,} steps of 32 at learning rate 1e-3, bfloat16.",
         "limits": f"{SMALL} It was trained briefly: what it writes has the look of a review, but seldom makes a sentence.",
     },
 }
@@ -125,11 +131,29 @@ def write_readme(results: dict) -> None:
     path.write_text(f"{before}{start}{report(results)}\n{end}{after}", encoding="utf-8")
 
 
+def draw_curves(results: dict) -> None:
+    """The picture of the front page, `curves.svg`: accuracy against number of labels. The same bytes each time."""
+    plt.rcParams |= {"svg.hashsalt": "ftcourse", "font.size": 9}
+    figure, axes = plt.subplots(1, len(TEST_LANGS), figsize=(8, 2.6), sharey=True, layout="constrained")
+    for axis, lang in zip(axes, TEST_LANGS, strict=True):
+        for kind, name in NAMES.items():
+            means = [statistics.mean(results[f"reviews {lang} {size} {kind}"]) for size in NUM_LABELS]
+            axis.plot(NUM_LABELS, means, marker="o", label=name)
+        axis.axhline(1 / 5, color="grey", linestyle=":", label="guessing")
+        axis.set(xscale="log", xticks=NUM_LABELS, xticklabels=NUM_LABELS, xlabel="labels", title=LANGUAGES[lang])
+        axis.minorticks_off()
+    axes[0].set(ylim=(0, 1), ylabel="accuracy")
+    axes[0].legend(loc="upper left", fontsize=7, ncols=2)
+    figure.savefig(RESULTS.parent / "curves.svg", metadata={"Date": None})
+    plt.close(figure)
+
+
 def write_all() -> None:
-    """Cards, manifest and tables, from the stored results."""
+    """Cards, manifest, tables and picture, from the stored results."""
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     write_cards(results)
     write_readme(results)
+    draw_curves(results)
     write_manifest(results)
 
 

@@ -66,7 +66,7 @@ from ftcourse.kit import Kit
 ```
 """
 GENERATED = """Put together from clauses written by hand in three languages (`kit/bank`), by seeded rules (`kit/generate.py`). The same row number means the
-same text in every language. One meaning in five occurs in no training split; validation and test draw half of their clauses from those.
+same text in every language. One meaning in five occurs in no training split; validation and test draw three of four clauses from those.
 """
 WRITTEN = "The languages are not translations of one another.\n"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-THREADS = 2  # fixed, for the same weights again
+THREADS = 1  # fixed, for the same weights again; what can run side by side does
 
 
 def seed_everything(seed: int, threads: int = THREADS) -> None:
@@ -16,17 +16,38 @@ def seed_everything(seed: int, threads: int = THREADS) -> None:
     torch.set_num_threads(threads)
 
 
-def optimize(model: nn.Module, losses: Iterator[torch.Tensor], num_steps: int, lr: float, name: str = "") -> None:
-    """`num_steps` of AdamW over the losses, with 6 % warmup and linear decay. If named, tells its progress."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}], lr=lr
-    )
-    warmup = max(1, round(0.06 * num_steps))
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warmup, (num_steps - step) / max(1, num_steps - warmup))
-    )
+def optimize(
+    model: nn.Module,
+    losses: Iterator[torch.Tensor],
+    num_steps: int,
+    lr: float,
+    name: str = "",
+    warmup_share: float = 0.06,
+    late: Sequence[nn.Parameter] = (),
+    late_steps: int = 0,
+    **options,
+) -> None:
+    """`num_steps` of AdamW over the losses, with warmup and linear decay. If named, tells its progress.
+
+    The parameters in `late` learn at a tenth of the rate for `late_steps`, then faster, to the full rate after as many
+    again. `options` go to the optimizer.
+    """
+    few = {id(p) for p in late}
+    decayed = [p for p in model.parameters() if p.ndim > 1 and id(p) not in few]
+    others = [p for p in model.parameters() if p.ndim <= 1 and id(p) not in few]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    if late:
+        groups.append({"params": list(late), "weight_decay": 0.0})
+    optimizer = torch.optim.AdamW(groups, lr=lr, fused=True, **options)
+    warmup = max(1, round(warmup_share * num_steps))
+
+    def rate(step: int) -> float:
+        return min((step + 1) / warmup, (num_steps - step) / max(1, num_steps - warmup))
+
+    def late_rate(step: int) -> float:
+        return rate(step) * min(1, 0.1 + 0.9 * max(0, step - late_steps) / max(1, late_steps))
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, [rate, rate, late_rate][: len(groups)])
     model.train()
     started = said = time.monotonic()
     for step in range(num_steps):
@@ -42,9 +63,10 @@ def optimize(model: nn.Module, losses: Iterator[torch.Tensor], num_steps: int, l
     model.eval()
 
 
-def padded(sequences: Sequence[Sequence[int]], value: int) -> torch.Tensor:
-    """Sequences of different lengths as one tensor, filled up on the right."""
-    return nn.utils.rnn.pad_sequence([torch.tensor(s) for s in sequences], batch_first=True, padding_value=value)
+def padded(sequences: Sequence[Sequence[int]], value: int, multiple: int = 1) -> torch.Tensor:
+    """Sequences of different lengths as one tensor, filled up on the right to a multiple of a length."""
+    length = -(-max(map(len, sequences)) // multiple) * multiple
+    return torch.tensor([[*sequence, *[value] * (length - len(sequence))] for sequence in sequences])
 
 
 def batches(lengths: Sequence[int], batch_size: int, rng: random.Random) -> Iterator[list[int]]:
@@ -60,13 +82,15 @@ def batches(lengths: Sequence[int], batch_size: int, rng: random.Random) -> Iter
 
 
 def classification_losses(
-    model, encodings: dict, labels: Sequence[int], batch_size: int, seed: int, pad: int
+    model, encodings: dict, labels: Sequence[int], batch_size: int, seed: int, pad: int, bf16: bool = False
 ) -> Iterator[torch.Tensor]:
     """Losses of a sequence classifier over shuffled batches, without end."""
     labels = torch.tensor(labels)
     lengths = [len(ids) for ids in encodings["input_ids"]]
     for rows in batches(lengths, batch_size, random.Random(seed)):
-        yield model(**batch_of(encodings, rows, pad), labels=labels[rows]).loss
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = model(**batch_of(encodings, rows, pad), labels=labels[rows]).loss
+        yield loss
 
 
 def batch_of(encodings: dict, rows: Sequence[int], pad: int) -> dict[str, torch.Tensor]:
