@@ -64,3 +64,14 @@ def test_ctrl_c_leaves_nothing_half_written():
 def children(pid: int) -> list[str]:
     """Processes started by any thread of a process."""
     return [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+
+
+def test_a_changed_text_is_told_unless_it_is_a_timing():
+    def shown(text, tags=()):
+        output = nbformat.v4.new_output("execute_result", {"text/plain": text})
+        cell = nbformat.v4.new_code_cell("x", id="look", outputs=[output], metadata={"tags": list(tags)})
+        return nbformat.v4.new_notebook(cells=[cell])
+
+    assert learn.changed_outputs(shown("1"), shown("1")) == []
+    assert learn.changed_outputs(shown("1"), shown("2")) == ["look"]
+    assert learn.changed_outputs(shown("1"), shown("2", ["timing"])) == []

@@ -1,7 +1,7 @@
 """Runs the chapters headless. `python -m tools.learn --lang en [--chapter 05_trainer] [--store]`
 
 Executed notebooks go to build/learn/<lang>/, each in one move when it is whole; `--store` puts the outputs into the
-notebooks under nbs/ instead. Ends with a table: chapter, seconds,
+notebooks under nbs/ instead, and tells whose text is another than before. Ends with a table: chapter, seconds,
 key figure (the text of the cell tagged `key-figure`).
 """
 
@@ -103,6 +103,20 @@ def without_paths(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return nb
 
 
+def changed_outputs(before: nbformat.NotebookNode, after: nbformat.NotebookNode) -> list[str]:
+    """Ids of the cells that showed another text before, timings aside."""
+
+    def texts(nb) -> dict[str, list[str]]:
+        cells = [cell for cell in nb.cells if not {"timing", "machine"} & {*cell.metadata.get("tags", [])}]
+        return {
+            cell.id: [o.get("text") or o.get("data", {}).get("text/plain") for o in cell.get("outputs", [])]
+            for cell in cells
+        }
+
+    old = texts(before)
+    return [name for name, shown in texts(after).items() if shown != old.get(name)]
+
+
 def write_whole(nb: nbformat.NotebookNode, path: Path) -> None:
     """Writes beside `path` first and then moves: a reader never finds half a notebook."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,8 +142,13 @@ def learn(lang: str, chapter: str, target: Path) -> Result:
         progress.close("failed")
         raise SystemExit(f"{source.relative_to(ROOT)}: a cell failed\n{error}") from None
     seconds = time.monotonic() - started
-    write_whole(without_paths(nb) if target == source else nb, target)
-    progress.close(f"{seconds:.0f} s")
+    changed = ""
+    if target == source:
+        nb = without_paths(nb)
+        cells = changed_outputs(nbformat.read(source, as_version=4), nb)
+        changed = f", other text than before in: {' '.join(cells)}" if cells else ", the same text as before"
+    write_whole(nb, target)
+    progress.close(f"{seconds:.0f} s{changed}")
     return Result(chapter, seconds, key_figure(nb))
 
 
