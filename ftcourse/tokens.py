@@ -69,9 +69,8 @@ def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[Piece]:
         )
     encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     found, done = [], 0
-    for token, id, (start, end) in zip(
-        encoding.tokens(), encoding["input_ids"], encoding["offset_mapping"], strict=True
-    ):
+    places = encoding["offset_mapping"]
+    for token, id, (start, end) in zip(encoding.tokens(), encoding["input_ids"], places, strict=True):
         start = max(start, done)
         found.append(Piece(token, id, text[start:end], text[done:start]))
         done = max(done, end)
