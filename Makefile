@@ -1,4 +1,4 @@
-# make learn | lab | test | notebooks | kit     each sets up what it needs; options: lang=en chapter=05_trainer
+# make learn | lab | test | notebooks | translate | kit     each sets up what it needs; options: lang=en chapter=05_trainer
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 lang ?= en
 chapter ?=
@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: learn lab test notebooks kit evaluate
+.PHONY: learn lab test notebooks translate kit
 .DEFAULT_GOAL := learn
 
 learn: .venv/ready
@@ -18,12 +18,15 @@ lab: .venv/ready
 test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 notebooks: .venv/ready
 	$(BIN)/nbdev-export
 	$(BIN)/python -m tools.learn --lang "$(lang)" $(if $(chapter),--chapter "$(chapter)") --store
 	$(BIN)/nbdev-clean --fname nbs
+
+translate: .venv/ready
+	$(BIN)/python -m tools.translate sync
 
 kit: .venv/ready
 	$(BIN)/python -m kit.build

@@ -10,7 +10,11 @@ from ftcourse.messages import message
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an exercise is solved, and what to tell the learner. Shown in green or red at the end of a cell."""
+    """Whether an exercise is solved, and what to tell the learner. Shown in green or red at the end of a cell.
+
+    >>> Verdict(True, "Right.")
+    ✓ Right.
+    """
 
     solved: bool
     text: str

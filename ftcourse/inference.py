@@ -105,6 +105,11 @@ def classifier_and_tokenizer(
     """Both of them, loaded where `model` is a folder or a name on the Hub.
 
     Raises `ValueError` for a model without its tokenizer, or one that does not choose one label out of several.
+
+    >>> from ftcourse.kit import Kit
+    >>> model, tokenizer = classifier_and_tokenizer(Kit().model("stars"))
+    >>> model.config.num_labels
+    5
     """
     if isinstance(model, str | os.PathLike):
         folder, model = model, load_classifier(model)
@@ -121,7 +126,12 @@ def classifier_and_tokenizer(
 def batch_probabilities(
     texts: list[str], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int | None = None
 ) -> np.ndarray:
-    """Probabilities of shape (len(texts), num_labels), in one batch; texts are cut off at `max_length` tokens."""
+    """Probabilities of shape (len(texts), num_labels), in one batch; texts are cut off at `max_length` tokens.
+
+    >>> from ftcourse.kit import Kit
+    >>> batch_probabilities(["Lovely."], *classifier_and_tokenizer(Kit().model("stars"))).shape
+    (1, 5)
+    """
     batch = tokenizer(
         texts, padding=True, truncation=max_length is not None, max_length=max_length, return_tensors="pt"
     )
@@ -132,7 +142,11 @@ def batch_probabilities(
 # %% ../nbs/en/07_inference.ipynb #predictions
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Answers in the order of the texts: the name of each one's label, and an array (len(texts), num_labels)."""
+    """Answers in the order of the texts: the name of each one's label, and an array (len(texts), num_labels).
+
+    >>> Predictions(["pos"], np.array([[0.1, 0.9]])).labels
+    ['pos']
+    """
 
     labels: list[str]
     probabilities: np.ndarray

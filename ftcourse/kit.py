@@ -66,7 +66,12 @@ ASKED_OFFLINE = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES
 
 # %% ../nbs/en/00_start.ipynb #offline-code
 def set_offline(offline: bool) -> None:
-    """Keep the Hugging Face libraries off the network or let them use it, whether they are imported yet or not."""
+    """Keep the Hugging Face libraries off the network or let them use it, whether they are imported yet or not.
+
+    >>> set_offline(True)
+    >>> os.environ["HF_HUB_OFFLINE"]
+    '1'
+    """
     for variable, modules in OFFLINE_SWITCHES.items():
         os.environ[variable] = str(int(offline))
         for module in modules:
@@ -84,6 +89,9 @@ def manifest() -> dict[str, dict]:
     """Size in bytes and SHA-256 of each of the kit's files, by path under `ASSETS`.
 
     Raises `FileNotFoundError` where the list itself is missing, `OSError` where it cannot be read.
+
+    >>> sorted(manifest()["models/stars/config.json"])
+    ['bytes', 'sha256']
     """
     path = ASSETS / "manifest.json"
     try:
@@ -116,9 +124,10 @@ def check_folder(folder: str) -> Path:
 
 # %% ../nbs/en/00_start.ipynb #hubcheck-code
 def check_hub(seconds: float = 5) -> None:
-    """Make sure that the Hub answers within some seconds.
-
-    Raises `ConnectionError`, with the way back to the kit, where it does not.
+    """Make sure that the Hub answers within some seconds. `ConnectionError`, with a way back, where it does not.
+    >>> check_hub(0)
+    Traceback (most recent call last):
+    ConnectionError: The Hugging Face Hub (...) cannot be reached. ...
     """
     from huggingface_hub import constants, get_session
 

@@ -9,6 +9,7 @@ import pytest
 
 from ftcourse.exercises import Checker
 from ftcourse.messages import CATALOGUES, catalogue, message
+from tools.markdown import unwrap_rtl
 from tools.settings import chapters, languages, notebook
 
 NOTEBOOKS = [(lang, chapter) for lang in languages() for chapter in chapters()]
@@ -17,7 +18,10 @@ SOLUTION = re.compile(r"<details><summary>[^<]+</summary>\n\n```python\n(.+?)```
 
 
 def cells(lang: str, chapter: str) -> dict[str, nbformat.NotebookNode]:
-    return {cell.id: cell for cell in nbformat.read(notebook(lang, chapter), as_version=4).cells}
+    found = nbformat.read(notebook(lang, chapter), as_version=4).cells
+    for cell in found:
+        cell.source = unwrap_rtl(cell.source)
+    return {cell.id: cell for cell in found}
 
 
 def numbered(by_id: dict, kind: str) -> list[int]:
@@ -35,7 +39,7 @@ def solved(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The notebook with each stub replaced by the folded solution."""
     by_id = {cell.id: cell for cell in nb.cells}
     for number in numbered(by_id, "exercise"):
-        [solution] = SOLUTION.findall(by_id[f"solution-{number}"].source)
+        [solution] = SOLUTION.findall(unwrap_rtl(by_id[f"solution-{number}"].source))
         by_id[f"answer-{number}"].source = solution
     return nb
 
@@ -88,6 +92,7 @@ def test_each_condition_has_its_message_and_each_message_its_condition(chapter):
 def test_all_languages_have_the_same_messages():
     english = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in (CATALOGUES / "en").glob("*.json")}
     assert len(english) > len(chapters())
+    assert {folder.name for folder in CATALOGUES.iterdir()} == set(languages())
     for folder in CATALOGUES.iterdir():
         for name, texts in english.items():
             others = json.loads((folder / name).read_text(encoding="utf-8"))

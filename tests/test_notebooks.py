@@ -15,6 +15,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from tests.test_exercises import solved, verdicts
 from tools.learn import key_figure, run_notebook
+from tools.markdown import unwrap_rtl
 from tools.settings import ROOT, chapters, languages, notebook
 
 NOTEBOOKS = [(lang, chapter) for lang in languages() for chapter in chapters()]
@@ -87,7 +88,7 @@ def test_an_unclean_notebook_is_found(copy, tmp_path_factory):
 @pytest.mark.parametrize(("lang", "chapter"), NOTEBOOKS)
 def test_form(lang, chapter):
     nb = read(lang, chapter)
-    assert nb.cells[0].cell_type == "markdown" and re.match(r"# .+\n\n> .+", nb.cells[0].source)
+    assert nb.cells[0].cell_type == "markdown" and re.match(r"# .+\n\n> .+", unwrap_rtl(nb.cells[0].source))
     assert "find_spec" in nb.cells[1].source
     assert nb.cells[2].metadata.tags == ["parameters"] and nb.cells[2].source == f'lang = "{lang}"'
     cells = code_cells(nb)
@@ -134,6 +135,21 @@ def test_chapters_import_only_earlier_ones():
             for module in re.findall(r"^\s*(?:from|import) ftcourse\.(\w+)", cell.source, re.M):
                 assert module in modules, f"{chapter} imports {module}, which no earlier chapter exports"
     assert len(modules) == len(chapters()) + 1
+
+
+@pytest.mark.parametrize("chapter", chapters())
+def test_every_exported_name_is_typed_described_and_used(chapter):
+    nb = read("en", chapter)
+    module = ast.parse((ROOT / "ftcourse" / f"{nb.metadata.nbdev.default_exp}.py").read_text(encoding="utf-8"))
+    exported = [node for node in module.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    code = "\n".join(cell.source for name in chapters() for cell in code_cells(read("en", name)))
+    assert exported
+    for node in exported:
+        assert ">>> " in (ast.get_docstring(node) or ""), f"{node.name} has no example"
+        assert len(re.findall(rf"\b{node.name}\b", code)) > 1, f"{node.name} is not used"
+        if isinstance(node, ast.FunctionDef):
+            arguments = node.args.args + node.args.kwonlyargs
+            assert node.returns and all(argument.annotation for argument in arguments), f"{node.name} lacks type hints"
 
 
 @pytest.mark.parametrize(("lang", "chapter"), NOTEBOOKS)

@@ -4,34 +4,50 @@ import re
 import subprocess
 import sys
 
+import pytest
 from datasets import load_dataset
 
 from ftcourse.kit import Kit
 from tools.settings import ROOT, chapters, notebook, settings
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {"en": "README.md", "ar": "README.ar.md", "zh": "README.zh.md"}
+README = {lang: (ROOT / name).read_text(encoding="utf-8") for lang, name in PAGES.items()}
+SPAN = re.compile(r'<span dir="ltr">|</span>')
 
 
-def test_every_chapter_has_its_line():
+@pytest.mark.parametrize("lang", PAGES)
+def test_every_chapter_has_its_line(lang):
     line = r"^\| \[(\w+)\]\((\S+)\) .+\]\((https://colab\S+)\) \| `ftcourse\.(\w+)` \| (\S+) \|$"
-    rows = re.findall(line, README, re.M)
+    rows = re.findall(line, SPAN.sub("", README[lang]), re.M)
     assert [chapter for chapter, *_ in rows] == chapters()
     for chapter, path, colab, module, minutes in rows:
-        assert ROOT / path == notebook("en", chapter)
+        assert ROOT / path == notebook(lang, chapter)
         assert colab.endswith(f"github/{settings()['repository']}/blob/{settings()['branch']}/{path}")
         assert (ROOT / f"ftcourse/{module}.py").exists() and float(minutes) <= 1
 
 
-def test_links_lead_somewhere():
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith("http")]
+@pytest.mark.parametrize("lang", PAGES)
+def test_links_lead_somewhere(lang):
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README[lang]) if not link.startswith("http")]
     assert len(links) > 8
     assert [link for link in links if not (ROOT / link).exists()] == []
+    assert set(PAGES.values()) <= set(links)
+
+
+def python_blocks(lang: str) -> list[str]:
+    return re.findall(r"```python\n(.+?)```", README[lang], re.S)
+
+
+def test_the_examples_are_the_same_in_all_languages():
+    english = [re.sub(r'Kit\(".+?"\)(?:  #.*)?', "Kit", block) for block in python_blocks("en")]
+    for lang in PAGES:
+        assert [re.sub(r'Kit\(".+?"\)(?:  #.*)?', "Kit", block) for block in python_blocks(lang)] == english
 
 
 def test_the_examples_run(tmp_path):
     rows = load_dataset(*Kit().dataset("reviews"))["train"].select(range(40))
     rows.to_csv(tmp_path / "reviews.csv")
-    blocks = re.findall(r"```python\n(.+?)```", README, re.S)
+    blocks = python_blocks("en")
     assert len(blocks) == 2
     for block in blocks:
         code = block + "\nprint('done')"

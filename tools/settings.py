@@ -5,6 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
+CATALOGUES = ROOT / "ftcourse" / "catalogues"
 
 
 def settings() -> configparser.SectionProxy:

@@ -1,0 +1,276 @@
+"""The translations: in step with English, complete, and in their own script; and the tool that sees to it."""
+
+import json
+import shutil
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tools import settings, translate
+from tools.learn import run_notebook
+from tools.markdown import fixed_parts, unwrap_rtl, wrap_rtl
+from tools.settings import ROOT, chapters, languages, notebook
+from tools.translate import NotebookError, accept, check, deviations, main, read, sync
+
+TRANSLATIONS = [lang for lang in languages() if lang != "en"]
+SETTINGS = """[course]
+languages = en ar zh zh-Hant
+right_to_left = ar
+derived = zh-Hant:zh/s2twp
+chapters = 00_small
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A course of one small chapter, in its own folder."""
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setattr(translate, "CATALOGUES", tmp_path / "catalogues")
+    (tmp_path / "settings.ini").write_text(SETTINGS, encoding="utf-8")
+    cells = [
+        new_markdown_cell("# Small\n\n> What it is.", id="title"),
+        new_code_cell('lang = "en"', id="params", metadata={"tags": ["parameters"]}),
+        new_markdown_cell("Call `len` 2 times, see [docs](https://docs.python.org).", id="why"),
+        new_code_cell("len(lang), 1", id="code"),
+    ]
+    path = tmp_path / "nbs/en/00_small.ipynb"
+    path.parent.mkdir(parents=True)
+    nbformat.write(new_notebook(cells=cells), path)
+    return tmp_path
+
+
+TITLE = {"ar": "# صغير\n\n> ما هذا.", "zh": "# 小\n\n> 这是什么软件。"}
+WHY = {
+    "ar": "استدعِ `len` مرّتين 2، وانظر [الوثائق](https://docs.python.org).",
+    "zh": "调用 `len` 2 次，见[文档](https://docs.python.org)。",
+}
+
+
+def edit(lang: str, cell_id: str, **changes) -> None:
+    path = notebook(lang, "00_small")
+    nb = nbformat.read(path, as_version=4)
+    cell = next(cell for cell in nb.cells if cell.id == cell_id)
+    for name, value in changes.items():
+        setattr(cell, name, value)
+    nbformat.write(nb, path)
+
+
+def cell(lang: str, cell_id: str) -> nbformat.NotebookNode:
+    return next(cell for cell in read(notebook(lang, "00_small")).cells if cell.id == cell_id)
+
+
+def said(notes: list) -> list[tuple[str, str]]:
+    return [(note.cell, note.text) for note in notes]
+
+
+def translated(*langs: str) -> None:
+    """The small chapter, translated into these languages."""
+    sync(["ar", "zh"], ["00_small"])
+    for lang in langs:
+        edit(lang, "title", source=TITLE[lang])
+        edit(lang, "why", source=WHY[lang])
+    assert sync(langs, ["00_small"]) == []
+
+
+def test_every_translation_is_in_step():
+    assert TRANSLATIONS
+    assert [str(note) for note in check(TRANSLATIONS, chapters())] == []
+
+
+def test_code_is_the_same_in_all_languages():
+    compared = 0
+    for lang in TRANSLATIONS:
+        for chapter in chapters():
+            english, other = (read(notebook(one, chapter)).cells for one in ("en", lang))
+            for ours, theirs in zip(english, other, strict=True):
+                assert (ours.id, ours.cell_type) == (theirs.id, theirs.cell_type)
+                if ours.cell_type == "code":
+                    expected = f'lang = "{lang}"' if ours.source == 'lang = "en"' else ours.source
+                    assert theirs.source == expected, (lang, chapter, ours.id)
+                    compared += 1
+    assert compared > 400 * len(TRANSLATIONS)
+
+
+def test_the_first_sync_lists_every_prose_cell(project):
+    assert said(sync(["ar"], ["00_small"])) == [("title", "to do"), ("why", "to do")]
+    assert cell("ar", "params").source == 'lang = "ar"'
+
+
+def test_a_second_sync_changes_no_byte(project):
+    translated("ar", "zh")
+    before = notebook("ar", "00_small").read_bytes()
+    sync(["ar"], ["00_small"])
+    assert notebook("ar", "00_small").read_bytes() == before
+
+
+def test_changed_english_makes_a_cell_stale_until_it_is_accepted(project):
+    translated("zh")
+    assert check(["zh"], ["00_small"]) == []
+    edit("en", "why", source="Now call `len` 2 times, see [docs](https://docs.python.org).")
+    assert said(check(["zh"], ["00_small"])) == [("why", "stale")]
+    assert said(sync(["zh"], ["00_small"])) == [("why", "stale")]
+    assert cell("zh", "why").source == WHY["zh"]
+    assert accept("zh", "00_small", ["why"]) == 1
+    assert check(["zh"], ["00_small"]) == []
+
+
+def test_an_untouched_copy_follows_the_english(project):
+    sync(["zh"], ["00_small"])
+    edit("en", "why", source="Something else.")
+    assert ("why", "to do") in said(sync(["zh"], ["00_small"]))
+    assert cell("zh", "why").source == "Something else."
+
+
+def test_a_cell_may_stay_english_on_purpose(project):
+    translated("zh")
+    edit("zh", "title", source=cell("en", "title").source)
+    assert accept("zh", "00_small", ["title"]) == 1
+    assert check(["zh"], ["00_small"]) == []
+
+
+def test_an_arabic_comma_in_code_is_found(project):
+    translated("ar")
+    edit("ar", "code", source="len(lang)، 1")
+    assert said(check(["ar"], ["00_small"])) == [("code", "code is not that of the English cell")]
+
+
+@pytest.mark.parametrize(
+    ("source", "part"),
+    [
+        ("调用 `length` 2 次，见[文档](https://docs.python.org)。", "code"),
+        ("调用 `len` 3 次，见[文档](https://docs.python.org)。", "numbers"),
+        ("调用 `len` 2 次，见[文档](https://docs.python.com)。", "links"),
+        ("调用 `len` 2 次，**见[文档](https://docs.python.org)。<br>", "tags"),
+        ("调用 `len` 2 次，见[文档](https://docs.python.org)。$x$", "formulas"),
+    ],
+)
+def test_fixed_parts_must_be_those_of_the_english(project, source, part):
+    translated("zh")
+    edit("zh", "why", source=source)
+    assert said(check(["zh"], ["00_small"]))[0][1].startswith(f"{part} differ")
+
+
+def test_prose_in_latin_script_is_found(project):
+    translated("zh")
+    edit("zh", "why", source="please call `len` 2 times, see [the docs](https://docs.python.org).")
+    assert "in the language's script" in said(check(["zh"], ["00_small"]))[0][1]
+
+
+def test_outputs_stay_with_unchanged_code(project):
+    translated("zh")
+    edit("zh", "code", outputs=[new_output("stream", text="2\n")])
+    sync(["zh"], ["00_small"])
+    assert cell("zh", "code").outputs
+    edit("en", "code", source="len(lang), 2")
+    sync(["zh"], ["00_small"])
+    assert not cell("zh", "code").outputs
+
+
+def test_cells_are_added_moved_and_removed_as_in_english(project):
+    translated("zh")
+    path = notebook("en", "00_small")
+    nb = read(path)
+    nb.cells = [nb.cells[0], nb.cells[1], new_markdown_cell("New.", id="new"), nb.cells[3]]
+    nbformat.write(nb, path)
+    assert ("why", "no such cell in English") in said(check(["zh"], ["00_small"]))
+    assert ("new", "to do") in said(sync(["zh"], ["00_small"]))
+    assert [cell.id for cell in read(notebook("zh", "00_small")).cells] == ["title", "params", "new", "code"]
+
+
+def test_traditional_chinese_is_derived(project):
+    (project / "catalogues/zh").mkdir(parents=True)
+    (project / "catalogues/zh/common.json").write_text('{"a": "软件 {given}"}', encoding="utf-8")
+    translated("zh")
+    assert said(check(["zh-Hant"], ["00_small"])) == [
+        ("any", "out of step; run python -m tools.translate sync"),
+        ("any", "common.json is out of step; run sync"),
+    ]
+    sync(["zh-Hant"], ["00_small"])
+    assert cell("zh-Hant", "title").source == "# 小\n\n> 這是什麼軟體。"
+    assert cell("zh-Hant", "params").source == 'lang = "zh-Hant"'
+    assert json.loads((project / "catalogues/zh-Hant/common.json").read_text("utf-8")) == {"a": "軟體 {given}"}
+    assert check(["zh-Hant"], ["00_small"]) == []
+
+
+def broken(lang: str, kind: str) -> None:
+    path = notebook(lang, "00_small")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if kind == "lost":
+        del content["cells"][2]["id"]
+    elif kind == "twice":
+        content["cells"][2]["id"] = "title"
+    elif kind == "type":
+        content["cells"][2] |= {"cell_type": "raw"}
+    text = "{" if kind == "json" else json.dumps(content)
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("lost", "cell number 3 has lost its id"),
+        ("twice", "two cells have the id title"),
+        ("type", "cell why is raw, in English markdown"),
+        ("json", "not a notebook"),
+    ],
+)
+def test_a_broken_notebook_is_named_and_nothing_is_written(project, capsys, kind, message):
+    translated("ar", "zh")
+    edit("en", "why", source="Something else.")
+    broken("zh", kind)
+    before = {path: path.read_bytes() for path in project.rglob("*.ipynb")}
+    assert main(["sync"]) == 2
+    error = capsys.readouterr().err
+    assert "zh/00_small.ipynb" in error and message in error
+    assert before == {path: path.read_bytes() for path in project.rglob("*.ipynb")}
+
+
+def test_an_unknown_language_or_cell_is_refused(project, capsys):
+    assert main(["sync", "--lang", "fr"]) == 2
+    assert "unknown language 'fr'; known: en, ar, zh, zh-Hant" in capsys.readouterr().err
+    translated("zh")
+    with pytest.raises(NotebookError, match="no prose cell nothing"):
+        accept("zh", "00_small", ["nothing"])
+
+
+RIGHT_TO_LEFT = [
+    "# عنوان",
+    "نص `a+1` و ``b`c`` نهاية.",
+    "قبل\n\n```python\nx = `1`\n```\n\nبعد `z`",
+    "```\nكود\n```",
+    "- `a`\n- ب\n\n| `x` | 1 |\n|---|---|\n| a | b |",
+    "<details><summary>A. نعم</summary>✓ لأنّ <code>x</code> كذا.</details>",
+    "<details><summary>الحل</summary>\n\n```python\nx = 1\n```\n\n</details>",
+]
+
+
+@pytest.mark.parametrize("text", RIGHT_TO_LEFT)
+def test_wrapping_can_be_undone(text):
+    wrapped = wrap_rtl(text)
+    assert wrapped != text and unwrap_rtl(wrapped) == text
+    assert wrap_rtl(wrapped) == wrapped
+    assert fixed_parts(unwrap_rtl(wrapped)) == fixed_parts(text)
+
+
+def test_a_word_beside_the_glossary_is_reported():
+    assert deviations("The tokenizer.", "使用分词器。", "zh") == []
+    assert deviations("The tokenizer.", "使用标记器。", "zh") == ["tokenizer"]
+    assert deviations("The loss.", "وهكذا تنخفض الخسارة.", "ar") == []
+
+
+def test_a_new_language_is_a_course_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    shutil.copytree(ROOT / "nbs/en", tmp_path / "nbs/en")
+    text = (ROOT / "settings.ini").read_text(encoding="utf-8")
+    text = text.replace("languages = en", "examples = xx:en\nlanguages = en xx")
+    (tmp_path / "settings.ini").write_text(text, encoding="utf-8")
+    notes = sync(["xx"], chapters())
+    prose = {
+        (chapter, c.id)
+        for chapter in chapters()
+        for c in read(notebook("en", chapter)).cells
+        if c.cell_type == "markdown"
+    }
+    assert {(note.chapter, note.cell) for note in notes} == prose and {note.text for note in notes} == {"to do"}
+    run_notebook(read(notebook("xx", "00_start")), tmp_path)

@@ -1,0 +1,371 @@
+"""Keeps the notebooks of all languages in step with the English ones.
+
+python -m tools.translate sync | check | report [--lang ar] [--chapter 05_trainer]
+python -m tools.translate accept --lang ar --chapter 05_trainer [CELL ...]
+
+Cells are matched by their ids. Code comes from the English notebook, but for the value in the cell tagged `parameters`;
+prose stays as the translator wrote it. Each prose cell keeps the hash of the English that it was made from, so a change
+of the English makes it stale until the translator has looked at it and accepts it. `nbs/zh-Hant` is derived from
+`nbs/zh` as a whole. Nothing is written before everything has been read and found sound.
+"""
+
+import argparse
+import copy
+import csv
+import hashlib
+import json
+import re
+import sys
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import nbformat
+from opencc import OpenCC
+
+from tools.learn import write_whole
+from tools.markdown import fixed_parts, on_words, unwrap_rtl, words_only, wrap_rtl
+from tools.settings import CATALOGUES, ROOT, chapters, languages, notebook, settings
+
+KEY = "ftcourse"
+SOURCE = "en"
+TODO, STALE, SAME, TRANSLATED = "to do", "stale", "the same on purpose", "translated"
+SCRIPTS = {"ar": "ARABIC", "zh": "CJK"}
+LEAST_SHARE = 0.6  # of a prose cell's letters, in the language's own script; names of things keep theirs
+
+
+class NotebookError(ValueError):
+    """A notebook that cannot be worked with: which one, what is wrong, what to do."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is to be said about a cell."""
+
+    lang: str
+    chapter: str
+    cell: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"nbs/{self.lang}/{self.chapter}.ipynb, cell {self.cell}: {self.text}"
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """A notebook, after a look at what a careless edit breaks.
+
+    Raises `NotebookError` for a file that is no notebook, and for cell ids that are missing or there twice.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        cells = content["cells"]
+        ids = [cell.get("id") for cell in cells]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotebookError(f"{path}: not a notebook ({error}); restore it with git checkout") from None
+    restore = "restore it from git: the id says which English cell it goes with"
+    if None in ids:
+        raise NotebookError(f"{path}: cell number {ids.index(None) + 1} has lost its id; {restore}")
+    twice = [name for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise NotebookError(f"{path}: two cells have the id {twice[0]}; delete one of them")
+    return nbformat.reads(json.dumps(content), as_version=4)
+
+
+def digest(text: str) -> str:
+    """A short name for a text; spaces around it do not count.
+
+    >>> digest("a") == digest(" a ") != digest("b")
+    True
+    """
+    return hashlib.sha256(text.strip().encode()).hexdigest()[:12]
+
+
+def listed(key: str) -> dict[str, str]:
+    """The pairs `name:value` of a line of settings.ini."""
+    return dict(pair.split(":") for pair in settings().get(key, "").split())
+
+
+def code_for(cell: nbformat.NotebookNode, lang: str) -> str:
+    """The source that an English code cell has in a language. A language without a kit yet takes another's examples."""
+    if "parameters" not in cell.metadata.get("tags", []):
+        return cell.source
+    return re.sub(r'^(lang = )".*"', rf'\1"{listed("examples").get(lang, lang)}"', cell.source, flags=re.M)
+
+
+def prose(cell: nbformat.NotebookNode) -> str:
+    """What the author of a prose cell wrote, without the tool's wrapping."""
+    return unwrap_rtl(cell.source).strip("\n")
+
+
+def stored(text: str, lang: str) -> str:
+    return wrap_rtl(text) if lang in settings()["right_to_left"].split() else text
+
+
+def state(cell: nbformat.NotebookNode, english: nbformat.NotebookNode) -> str:
+    """How a prose cell stands to its English source."""
+    notes = cell.metadata.get(KEY, {})
+    if notes.get("src") != digest(english.source):
+        return STALE
+    if prose(cell) == english.source.strip("\n"):
+        return SAME if notes.get("same") else TODO
+    return TRANSLATED
+
+
+def untouched(cell: nbformat.NotebookNode) -> bool:
+    """Whether a prose cell is still the copy that the tool made, and not left in English on purpose."""
+    notes = cell.metadata.get(KEY, {})
+    return not notes.get("same") and digest(prose(cell)) == notes.get("src")
+
+
+def new_cell(english: nbformat.NotebookNode, old: nbformat.NotebookNode | None, lang: str) -> nbformat.NotebookNode:
+    """The cell that belongs beside an English one, from the one that is there."""
+    cell = copy.deepcopy(english)
+    if english.cell_type == "code":
+        cell.source = code_for(english, lang)
+        same = old is not None and old.source == cell.source
+        cell.outputs, cell.execution_count = (old.outputs if same else []), None
+        return cell
+    text, notes = english.source, {"src": digest(english.source)}
+    if old is not None and not untouched(old):
+        text, notes = prose(old), dict(old.metadata.get(KEY, notes))
+    cell.source = stored(text, lang)
+    cell.metadata[KEY] = notes
+    return cell
+
+
+def synced(lang: str, chapter: str) -> tuple[nbformat.NotebookNode, list[Note]]:
+    """The notebook as it should be, and what is to be said about its cells.
+
+    Raises `NotebookError` where the one that is there cannot be worked with.
+    """
+    source, path = read(notebook(SOURCE, chapter)), notebook(lang, chapter)
+    if lang in listed("derived"):
+        return derived(lang, chapter, read(path) if path.exists() else None), []
+    old = {cell.id: cell for cell in read(path).cells} if path.exists() else {}
+    for english in source.cells:
+        if english.id in old and old[english.id].cell_type != english.cell_type:
+            was, now = old[english.id].cell_type, english.cell_type
+            raise NotebookError(f"{path}: cell {english.id} is {was}, in English {now}; change its type back")
+    notes = [Note(lang, chapter, name, "no such cell in English") for name in old.keys() - {c.id for c in source.cells}]
+    cells = [new_cell(english, old.get(english.id), lang) for english in source.cells]
+    for english, cell in zip(source.cells, cells, strict=True):
+        if english.cell_type == "markdown":
+            notes += [Note(lang, chapter, cell.id, text) for text in complaints(cell, english, lang)]
+        elif english.id in old and old[english.id].source != cell.source:
+            notes.append(Note(lang, chapter, cell.id, "code is not that of the English cell"))
+    return as_notebook(source, cells, lang), notes
+
+
+def as_notebook(source: nbformat.NotebookNode, cells: list, lang: str) -> nbformat.NotebookNode:
+    nb = copy.deepcopy(source)
+    nb.cells = cells
+    nb.metadata.pop("nbdev", None)
+    nb.metadata[KEY] = {"lang": lang}
+    return nb
+
+
+def complaints(cell: nbformat.NotebookNode, english: nbformat.NotebookNode, lang: str) -> list[str]:
+    """What keeps a prose cell from being a translation of the English one."""
+    found = state(cell, english)
+    if found in (TODO, STALE):
+        return [found]
+    source, text = fixed_parts(english.source), fixed_parts(prose(cell))
+    texts = [
+        f"{kind} differ: English has {dict(source[kind] - text[kind])}, here is {dict(text[kind] - source[kind])}"
+        for kind in source
+        if source[kind] != text[kind]
+    ]
+    if found == TRANSLATED and own_share(prose(cell), lang) < LEAST_SHARE:
+        texts.append(f"less than {LEAST_SHARE:.0%} of its letters are in the language's script")
+    return texts
+
+
+def own_share(text: str, lang: str) -> float:
+    """The share of letters that are of the language's script, code and names of the kind `BertModel` aside.
+
+    >>> own_share("一个 Trainer 词 and", "zh")
+    0.5
+    """
+    words = re.sub(r"\b[A-Z][A-Za-z]*\b", "", words_only(text))
+    letters = [unicodedata.name(letter, "") for letter in words if letter.isalpha()]
+    script = SCRIPTS.get(lang, "")
+    return sum(name.startswith(script) for name in letters) / len(letters) if letters else 1.0
+
+
+@cache
+def converter(name: str) -> OpenCC:
+    return OpenCC(name)
+
+
+def derived(lang: str, chapter: str, old: nbformat.NotebookNode | None) -> nbformat.NotebookNode:
+    """A notebook converted from another language's, prose only."""
+    base, conversion = listed("derived")[lang].split("/")
+    source = synced(base, chapter)[0]
+    before = {cell.id: cell for cell in old.cells} if old else {}
+    cells = []
+    for cell in source.cells:
+        cell = copy.deepcopy(cell)
+        if cell.cell_type == "markdown":
+            cell.source = on_words(converter(conversion).convert, cell.source)
+            cell.metadata[KEY] = {"src": digest(cell.source)}
+        else:
+            cell.source = code_for(cell, lang)
+            same = cell.id in before and before[cell.id].source == cell.source
+            cell.outputs = before[cell.id].outputs if same else []
+        cells.append(cell)
+    return as_notebook(source, cells, lang)
+
+
+def text_of(nb: nbformat.NotebookNode) -> list:
+    return [nb.metadata, *((cell.id, cell.cell_type, cell.source, cell.metadata) for cell in nb.cells)]
+
+
+def catalogues(lang: str) -> dict[Path, str]:
+    """The message files that a derived language should have, and their content."""
+    base, conversion = listed("derived")[lang].split("/")
+    files = {}
+    for path in sorted((CATALOGUES / base).glob("*.json")):
+        texts = json.loads(path.read_text(encoding="utf-8"))
+        converted = {
+            key: re.sub(r"[^{}]+(?![^{]*})", lambda m: converter(conversion).convert(m[0]), text)
+            for key, text in texts.items()
+        }
+        files[CATALOGUES / lang / path.name] = json.dumps(converted, ensure_ascii=False, indent=2) + "\n"
+    return files
+
+
+def sync(langs: list[str], names: list[str]) -> list[Note]:
+    """Writes what is out of step. Returns what is left for a translator."""
+    notes, books, files = [], {}, {}
+    for lang in langs:
+        for chapter in names:
+            books[notebook(lang, chapter)], found = synced(lang, chapter)
+            notes += found
+        if lang in listed("derived"):
+            files |= catalogues(lang)
+    for path, nb in books.items():
+        if not path.exists() or text_of(read(path)) != text_of(nb):
+            write_whole(nb, path)
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    return notes
+
+
+def check(langs: list[str], names: list[str]) -> list[Note]:
+    """Everything that is not as it should be; nothing is written."""
+    notes = []
+    for lang in langs:
+        for chapter in names:
+            nb, found = synced(lang, chapter)
+            path = notebook(lang, chapter)
+            if not found and (not path.exists() or text_of(read(path)) != text_of(nb)):
+                found = [Note(lang, chapter, "any", "out of step; run python -m tools.translate sync")]
+            notes += found
+        if lang in listed("derived"):
+            stale = [p for p, text in catalogues(lang).items() if not p.exists() or p.read_text("utf-8") != text]
+            notes += [Note(lang, path.stem, "any", f"{path.name} is out of step; run sync") for path in stale]
+    return notes
+
+
+def accept(lang: str, chapter: str, ids: list[str]) -> int:
+    """The translator says that these prose cells (all, where none is named) go with the English as it is now."""
+    english = {cell.id: cell for cell in read(notebook(SOURCE, chapter)).cells if cell.cell_type == "markdown"}
+    nb = read(notebook(lang, chapter))
+    unknown = set(ids) - {cell.id for cell in nb.cells if cell.id in english}
+    if unknown:
+        raise NotebookError(f"{notebook(lang, chapter)}: no prose cell {', '.join(sorted(unknown))}")
+    chosen = [cell for cell in nb.cells if cell.id in english and (not ids or cell.id in ids)]
+    for cell in chosen:
+        source = english[cell.id].source
+        same = {"same": True} if prose(cell) == source.strip("\n") else {}
+        cell.source, cell.metadata[KEY] = stored(prose(cell), lang), {"src": digest(source), **same}
+    write_whole(nb, notebook(lang, chapter))
+    return len(chosen)
+
+
+def glossary() -> list[dict[str, str]]:
+    """The terms, by language."""
+    with open(ROOT / "GLOSSARY.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def stem(text: str, lang: str) -> str:
+    """Text for looking up terms: without what a dictionary form lacks, that is vowel signs, articles and brackets.
+
+    >>> stem("الضَّبط الدقيق (fine-tuning)", "ar")
+    'ضبط دقيق'
+    """
+    text = re.sub(r"[(（][^)）]*[)）]", "", text)
+    if lang == "ar":
+        text = re.sub("[\u064b-\u0652\u0640]", "", text)
+        text = re.sub(r"\b[وفبك]?ال|\bلل", "", text)
+        text = re.sub("[أإآ]", "ا", text)
+    return " ".join(text.split())
+
+
+def deviations(english: str, text: str, lang: str) -> list[str]:
+    """Terms of the glossary that the English has and the translation does not."""
+    english = words_only(english).lower()
+    found = stem(words_only(text), lang)
+    missing = []
+    for term in glossary():
+        parts = [part[: max(3, len(part) - 1)] if lang == "ar" else part for part in stem(term[lang], lang).split()]
+        if re.search(rf"\b{re.escape(term['en'].lower())}s?\b", english) and not all(part in found for part in parts):
+            missing.append(term["en"])
+    return missing
+
+
+def report(langs: list[str], names: list[str]) -> str:
+    """How far each chapter is in each language, and where its terms are others than the glossary's."""
+    lines = [f"{'language':9} {'chapter':14} translated  same  stale  to do"]
+    terms = []
+    for lang in langs:
+        for chapter in names:
+            nb = synced(lang, chapter)[0]
+            english = {cell.id: cell for cell in read(notebook(SOURCE, chapter)).cells}
+            cells = [cell for cell in nb.cells if cell.cell_type == "markdown"]
+            if lang in listed("derived"):
+                lines.append(f"{lang:9} {chapter:14} {len(cells):10}")
+                continue
+            counts = Counter(state(cell, english[cell.id]) for cell in cells)
+            lines.append(
+                f"{lang:9} {chapter:14} {counts[TRANSLATED]:10}  {counts[SAME]:4}  {counts[STALE]:5}  {counts[TODO]:5}"
+            )
+            for cell in cells:
+                if state(cell, english[cell.id]) == TRANSLATED:
+                    missing = deviations(english[cell.id].source, prose(cell), lang)
+                    terms += [Note(lang, chapter, cell.id, f"another word for: {', '.join(missing)}")] * bool(missing)
+    return "\n".join([*lines, *map(str, terms)])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Keep the translated notebooks in step with the English ones.")
+    parser.add_argument("command", choices=("sync", "check", "accept", "report"))
+    parser.add_argument("--lang", default="", help="one language only, e.g. ar")
+    parser.add_argument("--chapter", default="", help="one chapter only, e.g. 05_trainer")
+    parser.add_argument("cells", nargs="*", help="for accept: cell ids; all cells where none is given")
+    options = parser.parse_args(arguments)
+    langs = [options.lang] if options.lang else [lang for lang in languages() if lang != SOURCE]
+    names = [options.chapter] if options.chapter else chapters()
+    try:
+        if options.command == "report":
+            print(report(langs, names))
+            return 0
+        if options.command == "accept":
+            if not (options.lang and options.chapter):
+                raise NotebookError("accept needs --lang and --chapter")
+            print(f"{accept(options.lang, options.chapter, options.cells)} cells accepted")
+            return 0
+        notes = sync(langs, names) if options.command == "sync" else check(langs, names)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("\n".join(map(str, notes)) or f"{len(langs)} languages, {len(names)} chapters: in step")
+    return int(bool(notes) and options.command == "check")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
