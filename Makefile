@@ -1,4 +1,4 @@
-# make learn | lab | test | notebooks | kit     each sets up what it needs; options: lang=en chapter=05_trainer
+# make learn | lab | test | notebooks | kit | bench     each sets up what it needs; options: lang=en chapter=05_trainer
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 lang ?= en
 chapter ?=
@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: learn lab test notebooks kit evaluate
+.PHONY: learn lab test notebooks kit evaluate bench
 .DEFAULT_GOAL := learn
 
 learn: .venv/ready
@@ -27,6 +27,9 @@ notebooks: .venv/ready
 
 kit: .venv/ready
 	$(BIN)/python -m kit.build
+
+bench: .venv/ready
+	$(BIN)/python -m benchmarks all
 
 # The set-up is made once, and again when the versions change.
 .venv/ready: pyproject.toml constraints.txt

@@ -12,6 +12,7 @@ from transformers import (
     DataCollatorWithPadding,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PrinterCallback,
     Trainer,
     TrainingArguments,
     get_scheduler,
@@ -23,6 +24,7 @@ from ftcourse.loop import TrainConfig, choose_precision, make_loader, quick_atte
 
 LR = 5e-4
 BATCH = 16
+RECIPE = "tutorials' recipe"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ def accuracy(prediction) -> dict[str, float]:
 
 def ours(task: Task, seed: int) -> Callable:
     model, config = task.new_model(seed), task.config(seed)
-    choose_precision(model, task.train_data, task.collate, BATCH)  # measured once a process, so not part of a run
+    choose_precision(
+        model, task.train_data, task.collate, task.config(seed)
+    )  # measured once a process, so not part of a run
     options = {"collate": task.collate, "config": config, "metrics": accuracy}
     return lambda: {"accuracy": train(model, task.train_data, task.valid_data, **options).metrics[-1]["accuracy"]}
 
@@ -58,7 +62,7 @@ def ours(task: Task, seed: int) -> Callable:
 def limit(task: Task, seed: int) -> Callable:
     """Forward and backward over the batches of `ours`, which lie ready in memory, at the precision of `ours`."""
     model, config = task.new_model(seed), task.config(seed)
-    precision = choose_precision(model, task.train_data, task.collate, BATCH)
+    precision = choose_precision(model, task.train_data, task.collate, task.config(seed))
     loader = make_loader(task.train_data, task.collate, config)
     epochs = [list(loader) for _ in range(task.epochs)]
     valid = list(DataLoader(task.valid_data, batch_sampler=by_length(task.valid_data), collate_fn=task.collate))
@@ -111,6 +115,8 @@ def trainer(task: Task, seed: int, collate: Callable | None = None, **options) -
         compute_metrics=accuracy,
     )
 
+    runner.remove_callback(PrinterCallback)
+
     def work() -> dict[str, float]:
         runner.train()
         return {"accuracy": runner.state.log_history[-2]["eval_accuracy"]}
@@ -120,8 +126,13 @@ def trainer(task: Task, seed: int, collate: Callable | None = None, **options) -
 
 def best_trainer(task: Task, seed: int) -> Callable:
     """`Trainer` with all that helps: batches by length, larger batches in evaluation, bf16 where it is quicker."""
-    bf16 = choose_precision(task.new_model(seed), task.train_data, task.collate, BATCH) == "bf16"
-    options = {"train_sampling_strategy": "group_by_length", "per_device_eval_batch_size": 4 * BATCH, "bf16": bf16}
+    bf16 = choose_precision(task.new_model(seed), task.train_data, task.collate, task.config(seed)) == "bf16"
+    options = {
+        "train_sampling_strategy": "group_by_length",
+        "per_device_eval_batch_size": 4 * BATCH,
+        "bf16": bf16,
+        "use_cpu": not torch.cuda.is_available(),
+    }
     return trainer(task, seed, **options)
 
 
@@ -168,7 +179,7 @@ CONTESTANTS = {
     "Trainer, defaults": trainer,
     "Trainer, at its best": best_trainer,
     "naive loop": naive,
-    "tutorials' recipe": recipe,
+    RECIPE: recipe,
 }
 
 

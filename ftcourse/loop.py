@@ -563,23 +563,24 @@ def try_step(model: PreTrainedModel, batch: Mapping[str, torch.Tensor], precisio
 MEASURED: dict[tuple, str] = {}
 
 
-def choose_precision(model: PreTrainedModel, data: Dataset, collate: Collate, batch_size: int) -> str:
-    """The faster precision to train `model` in, "no" or "bf16"; measured once in a process for models of its kind.
+def choose_precision(model: PreTrainedModel, data: Dataset, collate: Collate, config: TrainConfig) -> str | None:
+    """The precision of `config`; for "auto", the faster one of "no" and "bf16", measured once a process and model.
 
     >>> model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"))
     >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]})
-    >>> choose_precision(model, data, default_data_collator, 2) in ("no", "bf16")
+    >>> choose_precision(model, data, default_data_collator, TrainConfig(precision="auto")) in ("no", "bf16")
     True
     """
-    device = PartialState().device
+    if config.precision != "auto":
+        return config.precision
+    device, lengths = PartialState().device, token_lengths(data)
     key = str(model.config), str(device), torch.get_num_threads()
     if key not in MEASURED:
-        rows = np.argsort(token_lengths(data), kind="stable")[(len(data) - 1) // 2 :][:batch_size]
+        rows = np.argsort(lengths, kind="stable")[(len(data) - 1) // 2 :][: config.batch_size]
         batch = send_to_device(collate([data[int(row)] for row in rows]), device)
         with modes_kept(model), torch.random.fork_rng():
             model.to(device).train()
             MEASURED[key] = faster_precision(partial(try_step, model, batch), device)
-        model.zero_grad()
     return broadcast_object_list([MEASURED[key]])[0]
 
 # %% ../nbs/en/06_loop.ipynb #accelerator-code
@@ -649,7 +650,6 @@ def run_epochs(
     training: Training, config: TrainConfig, score: Callable[[], dict[str, float]] | None, callbacks: list[Callback]
 ) -> History:
     """Trains, scores and calls callbacks, epoch by epoch; ends early where a callback returns true.
-
     >>> model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"))
     >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]})
     >>> training = start_training(model, data, default_data_collator, TrainConfig(), Accelerator())
@@ -692,9 +692,7 @@ def train(
     check_arguments(collate, metrics, config)
     data = checked_data(model, train_data, collate, "train_data")
     valid = None if valid_data is None else checked_data(model, valid_data, collate, "valid_data")
-    auto = config.precision == "auto"
-    precision = choose_precision(model, data, collate, config.batch_size) if auto else config.precision
-    with accelerator_for(model, precision) as accelerator:
+    with accelerator_for(model, choose_precision(model, data, collate, config)) as accelerator:
         training = start_training(model, data, collate, config, accelerator)
         score = valid and partial(evaluate_shared, accelerator, model, valid, metrics, collate, 4 * config.batch_size)
         return run_epochs(training, config, score, list(callbacks))
