@@ -15,7 +15,7 @@ from benchmarks.measure import compare, report, take_turns
 from ftcourse.inference import BATCH_TOKENS, Predictor, batch_logits, load_classifier, pad_rows, token_batches
 from ftcourse.kit import Kit
 
-NUM_TEXTS = 5000
+NUM_TEXTS = 2000
 ROUNDS = 3
 
 
