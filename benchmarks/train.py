@@ -4,7 +4,7 @@ from datasets import load_dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
 from benchmarks.measure import compare, report, take_turns
-from benchmarks.training import Task, contestants
+from benchmarks.training import CONTESTANTS, RECIPE, Task, contestants
 from ftcourse.data import subset, tokenize
 from ftcourse.kit import Kit
 
@@ -27,9 +27,9 @@ def kit_task(name: str, num_rows: int, num_valid: int, epochs: int = 1) -> Task:
 
 
 def main() -> None:
-    parts = {}
+    parts, rivals = {}, [rival for rival in CONTESTANTS if rival != RECIPE]
     for name in ("reviews", "pairs"):
-        results = take_turns(contestants(kit_task(name, num_rows=480, num_valid=120)), rounds=3)
+        results = take_turns(contestants(kit_task(name, num_rows=480, num_valid=120), rivals), rounds=3)
         parts[f"{name}, 480 rows"] = compare(results, "ftcourse")
     task = kit_task("reviews", num_rows=1000, num_valid=1000, epochs=3)
     results = take_turns(contestants(task, ["ftcourse", "Trainer, defaults"]), rounds=3)
