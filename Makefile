@@ -1,4 +1,4 @@
-# make learn | lab | test | notebooks | translate | kit     each sets up what it needs; options: lang=en chapter=05_trainer
+# make learn | lab | test | notebooks | translate | kit | bench     each sets up what it needs; options: lang=en chapter=05_trainer
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 lang ?= en
 chapter ?=
@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: learn lab test notebooks translate kit
+.PHONY: learn lab test notebooks translate kit bench
 .DEFAULT_GOAL := learn
 
 learn: .venv/ready
@@ -30,6 +30,9 @@ translate: .venv/ready
 
 kit: .venv/ready
 	$(BIN)/python -m kit.build
+
+bench: .venv/ready
+	$(BIN)/python -m benchmarks all
 
 # The set-up is made once, and again when the versions change.
 .venv/ready: pyproject.toml constraints.txt
