@@ -49,6 +49,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'ftcourse.finetune.plain_batch': ('own_data.html#plain_batch', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.plain_rows': ('own_data.html#plain_rows', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.prepare': ('own_data.html#prepare', 'ftcourse/finetune.py'),
+                                   'ftcourse.finetune.quiet_libraries': ('own_data.html#quiet_libraries', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.read_csv': ('own_data.html#read_csv', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.read_file': ('own_data.html#read_file', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.row_keys': ('own_data.html#row_keys', 'ftcourse/finetune.py'),

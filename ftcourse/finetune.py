@@ -7,8 +7,8 @@ __all__ = ['ENCODINGS', 'TABLES', 'MIN_ROWS', 'ROWS_A_LABEL', 'trouble', 'bad_by
            'cell_text', 'column_texts', 'read_csv', 'read_file', 'open_table', 'check_table', 'plain_batch',
            'plain_rows', 'text_key', 'row_keys', 'sort_rows', 'label_order', 'check_letters', 'check_kept', 'Prepared',
            'describe_dropped', 'split_rows', 'prepare', 'accuracy_f1', 'joined_texts', 'baseline_answers', 'judge',
-           'start_model', 'choose_config', 'fit', 'versions', 'label_counts', 'measure', 'save_all', 'work_folder',
-           'check_call', 'tune', 'load_report', 'show_report', 'finetune']
+           'start_model', 'choose_config', 'fit', 'versions', 'label_counts', 'measure', 'save_all', 'quiet_libraries',
+           'work_folder', 'check_call', 'tune', 'load_report', 'show_report', 'finetune']
 
 # %% ../nbs/en/08_own_data.ipynb #imports
 import codecs
@@ -20,6 +20,7 @@ import json
 import os
 import reprlib
 import shutil
+import sys
 import time
 from array import array
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from transformers import AutoTokenizer, DataCollatorWithPadding, EvalPrediction, PreTrainedModel
 from transformers import PreTrainedTokenizerBase, set_seed
-from transformers.utils import is_in_notebook
+from transformers.utils import is_in_notebook, logging
 
 # %% ../nbs/en/08_own_data.ipynb #imports-course
 from .checkpoint import claim_folder, reason, sync
@@ -56,7 +57,7 @@ from .report import Report
 ENCODINGS = {"en": ("cp1252",), "ar": ("cp1256",), "zh": ("gb18030",), "zh-Hant": ("big5hkscs", "gb18030")}
 
 # %% ../nbs/en/08_own_data.ipynb #trouble-code
-def trouble(lang: str, key: str, **values) -> ValueError:
+def trouble(lang: str, key: str, /, **values) -> ValueError:
     """The error to raise for something wrong with a call or a table, in the words of the language.
 
     >>> trouble("en", "empty_file", name="a.csv")
@@ -273,9 +274,8 @@ def plain_rows(rows: Dataset | pd.DataFrame, source: dict, lang: str) -> Dataset
         return Dataset.from_dict(plain_batch(rows, range(len(rows)), **options), features=features)
     options["names"] = getattr(rows.features[source["columns"][-1]], "names", None)
     rows = rows.with_format(None).select_columns(source["columns"])
-    return rows.map(
-        plain_batch, True, with_indices=True, fn_kwargs=options, remove_columns=rows.column_names, features=features
-    )
+    how = {"batched": True, "with_indices": True, "remove_columns": rows.column_names, "features": features}
+    return rows.map(plain_batch, fn_kwargs=options, **how)
 
 # %% ../nbs/en/08_own_data.ipynb #keys-code
 def text_key(texts: Sequence[str | None]) -> int:
@@ -599,6 +599,29 @@ def save_all(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenize
         shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(folder / "training", ignore_errors=True)
 
+# %% ../nbs/en/08_own_data.ipynb #quiet-libraries
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """No reports on new weights, and progress bars only where somebody watches; afterwards all is as it was.
+
+    >>> with quiet_libraries():
+    ...     logging.get_verbosity() == logging.ERROR
+    True
+    """
+    verbosity, bars, loading = logging.get_verbosity(), is_progress_bar_enabled(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if not (is_in_notebook() or sys.stderr.isatty()):
+        logging.disable_progress_bar()
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if loading:
+            logging.enable_progress_bar()
+        if bars:
+            enable_progress_bars()
+
 # %% ../nbs/en/08_own_data.ipynb #work-code
 @contextmanager
 def work_folder(folder: Path) -> Iterator[str]:
@@ -609,16 +632,12 @@ def work_folder(folder: Path) -> Iterator[str]:
     ...     Path(work).name
     'work'
     """
-    work, bars = folder / "work", is_progress_bar_enabled()
+    work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
-    if not (is_in_notebook() or os.isatty(2)):
-        disable_progress_bars()
     try:
         yield str(work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        if bars:
-            enable_progress_bars()
 
 # %% ../nbs/en/08_own_data.ipynb #checkcall-code
 def check_call(text: object, label: object, lang: str, output_dir: object, metrics: object) -> list[str]:
@@ -679,6 +698,7 @@ def show_report(report: Report) -> None:
         print(report)
 
 # %% ../nbs/en/08_own_data.ipynb #finetune-code
+@quiet_libraries()
 def finetune(
     table: object,
     *,

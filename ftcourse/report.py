@@ -19,6 +19,9 @@ STYLE = (
 )
 
 
+USE = 'from transformers import pipeline\n\nclassify = pipeline("text-classification", model=".")'
+
+
 def table_html(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table in HTML. Texts are escaped, and each runs in its own direction; a `Markup` cell is taken as it is.
 
@@ -96,7 +99,7 @@ class Report:
     setting: dict
     versions: dict[str, str] = field(default_factory=dict)
 
-    def say(self, key: str, **values) -> str:
+    def say(self, key: str, /, **values) -> str:
         return message(self.lang, "finetune", key, **values)
 
     @property
@@ -174,10 +177,8 @@ class Report:
     def time_html(self) -> str:
         rows = [(self.say(f"seconds.{what}"), round(seconds, 1)) for what, seconds in self.seconds.items()]
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
-        return (
-            table_html([self.say("time"), ""], rows)
-            + f"<p>{escape(self.say('model', **self.setting))}</p><p>{escape(self.say('made_with'))} {escape(versions)}</p>"
-        )
+        made = [self.say("model", **self.setting), f"{self.say('made_with')} {versions}"]
+        return table_html([self.say("time"), ""], rows) + "".join(f"<p>{escape(line)}</p>" for line in made)
 
     def body_html(self) -> str:
         """The report without the page around it."""
@@ -216,7 +217,7 @@ class Report:
         lines = [self.rows_text(), *dropped, self.balance_text(), self.say("scores"), *scores, self.verdict_text()]
         return "\n".join(line for line in lines if line)
 
-    def card(self, license_note: str = "") -> str:
+    def card(self) -> str:
         """The model's card, in Markdown."""
         columns = ", ".join(f"`{name}`" for name in self.source["columns"])
         counts = [f"| {cell_text(e['label'])} | {e['train']} | {e['valid']} |" for e in self.labels]
@@ -241,7 +242,7 @@ class Report:
             f"## {self.say('scores')}",
             f"| {' | '.join(header)} |\n|{'---|' * len(header)}\n" + "\n".join(scores),
             f"## {self.say('use')}",
-            '```python\nfrom transformers import pipeline\n\nclassify = pipeline("text-classification", model=".")\n```',
+            f"```python\n{USE}\n```",
             self.say("limits"),
             f"## {self.say('made_with')}",
             self.say("model", **self.setting),
