@@ -126,7 +126,12 @@ def test_imports_stand_apart(lang, chapter):
 
 
 def test_chapters_import_only_earlier_ones():
-    modules = {"exercises": "", "checkpoint": "", "messages": "", "report": ""}  # written by hand: every chapter may use them
+    modules = {
+        "exercises": "",
+        "checkpoint": "",
+        "messages": "",
+        "report": "",
+    }  # written by hand: every chapter may use them
     for chapter in chapters():
         nb = read("en", chapter)
         for cell in code_cells(nb):
