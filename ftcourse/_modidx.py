@@ -48,6 +48,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'ftcourse.finetune.open_table': ('own_data.html#open_table', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.plain_batch': ('own_data.html#plain_batch', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.plain_rows': ('own_data.html#plain_rows', 'ftcourse/finetune.py'),
+                                   'ftcourse.finetune.plain_texts': ('own_data.html#plain_texts', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.prepare': ('own_data.html#prepare', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.quiet_libraries': ('own_data.html#quiet_libraries', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.read_csv': ('own_data.html#read_csv', 'ftcourse/finetune.py'),

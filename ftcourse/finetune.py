@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['ENCODINGS', 'TABLES', 'MIN_ROWS', 'ROWS_A_LABEL', 'trouble', 'bad_bytes', 'find_encoding', 'find_separator',
            'cell_text', 'column_texts', 'read_csv', 'read_file', 'open_table', 'check_table', 'plain_batch',
-           'plain_rows', 'text_key', 'row_keys', 'sort_rows', 'label_order', 'check_letters', 'check_kept', 'Prepared',
-           'describe_dropped', 'split_rows', 'prepare', 'accuracy_f1', 'joined_texts', 'baseline_answers', 'judge',
-           'start_model', 'choose_config', 'fit', 'versions', 'label_counts', 'measure', 'save_all', 'quiet_libraries',
-           'work_folder', 'check_call', 'tune', 'load_report', 'show_report', 'finetune']
+           'plain_rows', 'plain_texts', 'text_key', 'row_keys', 'sort_rows', 'label_order', 'check_letters',
+           'check_kept', 'Prepared', 'describe_dropped', 'split_rows', 'prepare', 'accuracy_f1', 'joined_texts',
+           'baseline_answers', 'judge', 'start_model', 'choose_config', 'fit', 'versions', 'label_counts', 'measure',
+           'save_all', 'quiet_libraries', 'work_folder', 'check_call', 'tune', 'load_report', 'show_report', 'finetune']
 
 # %% ../nbs/en/08_own_data.ipynb #imports
 import codecs
@@ -24,7 +24,7 @@ import sys
 import time
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -256,19 +256,15 @@ def plain_batch(
     return found
 
 # %% ../nbs/en/08_own_data.ipynb #plain-code
-def plain_rows(rows: Dataset | pd.DataFrame, source: dict, lang: str) -> Dataset:
-    """The rows with the columns `text`, for pairs also `text_pair`, and `label`: texts, or None for a gap.
+def plain_rows(rows: Dataset | pd.DataFrame, source: dict, new: Sequence[str], lang: str) -> Dataset:
+    """The rows with the columns of the source under `new` names: texts, or None for a gap.
 
     >>> source = {"name": "table", "columns": ["review", "stars"]}
-    >>> plain_rows(pd.DataFrame({"review": ["Good."], "stars": [5]}), source, "en")[0]
+    >>> plain_rows(pd.DataFrame({"review": ["Good."], "stars": [5]}), source, ["text", "label"], "en")[0]
     {'text': 'Good.', 'label': '5'}
     """
     check_table(rows, source, lang)
-    plain = [*("text", "text_pair")[: len(source["columns"]) - 1], "label"]
-    columns, features = (
-        dict(zip(source["columns"], plain, strict=True)),
-        Features(dict.fromkeys(plain, Value("string"))),
-    )
+    columns, features = dict(zip(source["columns"], new, strict=True)), Features(dict.fromkeys(new, Value("string")))
     options = {"columns": columns, "source": source, "names": None, "lang": lang}
     if isinstance(rows, pd.DataFrame):
         return Dataset.from_dict(plain_batch(rows, range(len(rows)), **options), features=features)
@@ -276,6 +272,18 @@ def plain_rows(rows: Dataset | pd.DataFrame, source: dict, lang: str) -> Dataset
     rows = rows.with_format(None).select_columns(source["columns"])
     how = {"batched": True, "with_indices": True, "remove_columns": rows.column_names, "features": features}
     return rows.map(plain_batch, fn_kwargs=options, **how)
+
+# %% ../nbs/en/08_own_data.ipynb #texts-code
+def plain_texts(table: object, columns: Sequence[str], lang: str, cache_dir: str) -> Dataset:
+    """The texts of a table without labels, or pairs of them, in the columns `text` and, for pairs, `text_pair`.
+
+    >>> plain_texts(pd.DataFrame({"review": ["Good.", None]}), ["review"], "en", "")[:]
+    {'text': ['Good.', None]}
+    """
+    if len(columns) not in (1, 2):
+        raise trouble(lang, "text_type", given=reprlib.repr([*columns]))
+    rows, source = open_table(table, columns, lang, cache_dir)
+    return plain_rows(rows, source, ("text", "text_pair")[: len(columns)], lang)
 
 # %% ../nbs/en/08_own_data.ipynb #keys-code
 def text_key(texts: Sequence[str | None]) -> int:
@@ -437,7 +445,7 @@ def prepare(table: object, columns: Sequence[str], lang: str, validation: float,
     ['0', '1']
     """
     table, source = open_table(table, columns, lang, cache_dir)
-    rows = plain_rows(table, source, lang)
+    rows = plain_rows(table, source, [*("text", "text_pair")[: len(columns) - 1], "label"], lang)
     check_letters(rows, source, lang)
     keys, numbers, names = row_keys(rows)
     groups = sort_rows(keys, numbers)
@@ -625,10 +633,10 @@ def quiet_libraries() -> Iterator[None]:
 # %% ../nbs/en/08_own_data.ipynb #work-code
 @contextmanager
 def work_folder(folder: Path) -> Iterator[str]:
-    """A folder for what is only needed for a while; it is emptied before, and gone afterwards.
+    """A folder for what is only needed for a while, gone afterwards; `folder` goes, too, where nothing else is in it.
 
     >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder, work_folder(Path(folder)) as work:
+    >>> with TemporaryDirectory() as folder, work_folder(Path(folder, "model")) as work:
     ...     Path(work).name
     'work'
     """
@@ -638,6 +646,8 @@ def work_folder(folder: Path) -> Iterator[str]:
         yield str(work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):
+            folder.rmdir()
 
 # %% ../nbs/en/08_own_data.ipynb #checkcall-code
 def check_call(text: object, label: object, lang: str, output_dir: object, metrics: object) -> list[str]:
