@@ -59,6 +59,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'ftcourse.finetune.sort_rows': ('own_data.html#sort_rows', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.split_rows': ('own_data.html#split_rows', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.start_model': ('own_data.html#start_model', 'ftcourse/finetune.py'),
+                                   'ftcourse.finetune.table_rows': ('own_data.html#table_rows', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.text_key': ('own_data.html#text_key', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.trouble': ('own_data.html#trouble', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.tune': ('own_data.html#tune', 'ftcourse/finetune.py'),

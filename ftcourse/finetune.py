@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['ENCODINGS', 'TABLES', 'MIN_ROWS', 'ROWS_A_LABEL', 'trouble', 'bad_bytes', 'find_encoding', 'find_separator',
-           'cell_text', 'column_texts', 'read_csv', 'read_file', 'open_table', 'check_table', 'plain_batch',
-           'plain_rows', 'plain_texts', 'text_key', 'row_keys', 'sort_rows', 'label_order', 'check_letters',
-           'check_kept', 'Prepared', 'describe_dropped', 'split_rows', 'prepare', 'accuracy_f1', 'joined_texts',
-           'baseline_answers', 'judge', 'start_model', 'choose_config', 'fit', 'versions', 'label_counts', 'measure',
-           'save_all', 'quiet_libraries', 'work_folder', 'check_call', 'tune', 'load_report', 'show_report', 'finetune']
+           'cell_text', 'column_texts', 'table_rows', 'read_csv', 'read_file', 'open_table', 'check_table',
+           'plain_batch', 'plain_rows', 'plain_texts', 'text_key', 'row_keys', 'sort_rows', 'label_order',
+           'check_letters', 'check_kept', 'Prepared', 'describe_dropped', 'split_rows', 'prepare', 'accuracy_f1',
+           'joined_texts', 'baseline_answers', 'judge', 'start_model', 'choose_config', 'fit', 'versions',
+           'label_counts', 'measure', 'save_all', 'quiet_libraries', 'work_folder', 'check_call', 'tune', 'load_report',
+           'show_report', 'finetune']
 
 # %% ../nbs/en/08_own_data.ipynb #imports
 import codecs
@@ -162,6 +163,25 @@ def column_texts(values: Sequence, name: str, column: str, lang: str, *, label: 
             raise trouble(lang, key, name=name, row=row, column=column, given=error) from None
     return texts
 
+# %% ../nbs/en/08_own_data.ipynb #table-code
+def table_rows(path: Path, lang: str, cache_dir: str, **options) -> Dataset:
+    """What `read_table` reads; its errors in the words of the language.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("text\n")
+    ...     table_rows(Path(folder, "a.csv"), "en", folder)
+    Traceback (most recent call last):
+    ValueError: 'a.csv' has no rows; expected a row or more under its header
+    """
+    try:
+        return read_table(path, cache_dir=cache_dir, **options)
+    except ValueError as error:
+        if "has no rows" in str(error):
+            raise trouble(lang, "no_rows", name=path.name) from None
+        why = getattr(error.__cause__, "__cause__", None) or error.__cause__ or error
+        raise trouble(lang, "unreadable", name=path.name, reason=reason(why)) from error
+
 # %% ../nbs/en/08_own_data.ipynb #csv-code
 def read_csv(path: Path, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset, str]:
     """A CSV or TSV with each cell as text, None for a gap, and its encoding.
@@ -177,7 +197,7 @@ def read_csv(path: Path, columns: Sequence[str], lang: str, cache_dir: str) -> t
     header = pd.read_csv(path, sep=separator, encoding=encoding, nrows=0, index_col=False).columns
     features = Features({name: Value("string") for name in header})
     options = {"encoding": encoding, "sep": separator, "features": features, "index_col": False}
-    return read_table(path, cache_dir=cache_dir, **options), encoding
+    return table_rows(path, lang, cache_dir, **options), encoding
 
 # %% ../nbs/en/08_own_data.ipynb #file-code
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx")
@@ -200,7 +220,7 @@ def read_file(path: Path, columns: Sequence[str], lang: str, cache_dir: str) -> 
         return pd.read_excel(path, dtype=str, keep_default_na=False, na_values=[""]), "xlsx"
     encoding = "parquet" if suffix == ".parquet" else find_encoding(path, lang)
     options = {} if suffix == ".parquet" else {"encoding": encoding}
-    return read_table(path, cache_dir=cache_dir, **options), encoding
+    return table_rows(path, lang, cache_dir, **options), encoding
 
 # %% ../nbs/en/08_own_data.ipynb #open-code
 def open_table(table: object, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset | pd.DataFrame, dict]:
@@ -478,8 +498,8 @@ def joined_texts(rows: Dataset) -> list[str]:
 
 def baseline_answers(prepared: Prepared, lang: str, seed: int) -> dict[str, np.ndarray]:
     """The answers of both baselines for the validation rows, as numbers of labels."""
-    analyzer = "char" if lang.startswith("zh") else "word"
-    words = TfidfVectorizer(analyzer=analyzer, ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+    units = {"analyzer": "char"} if lang.startswith("zh") else {"token_pattern": r"\w+|[^\w\s]+"}
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **units)
     judges = {
         "majority": DummyClassifier(strategy="most_frequent"),
         "tfidf": make_pipeline(words, LinearSVC(random_state=seed)),
