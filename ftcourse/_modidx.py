@@ -52,6 +52,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'ftcourse.finetune.prepare': ('own_data.html#prepare', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.quiet_libraries': ('own_data.html#quiet_libraries', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.read_csv': ('own_data.html#read_csv', 'ftcourse/finetune.py'),
+                                   'ftcourse.finetune.read_excel': ('own_data.html#read_excel', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.read_file': ('own_data.html#read_file', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.row_keys': ('own_data.html#row_keys', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.save_all': ('own_data.html#save_all', 'ftcourse/finetune.py'),

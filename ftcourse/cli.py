@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -188,7 +188,8 @@ def predict(
             values = {"name": str(out), "reason": error.strerror or str(error)}
             raise OSError(say(lang, "cannot_write", **values)) from error
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
             shutil.rmtree(work, ignore_errors=True)
         typer.echo(say(lang, "answered", rows=counts["rows"], answered=counts["answered"], name=out))
         if counts["cells"]:

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['ENCODINGS', 'TABLES', 'MIN_ROWS', 'ROWS_A_LABEL', 'trouble', 'bad_bytes', 'find_encoding', 'find_separator',
-           'cell_text', 'column_texts', 'table_rows', 'read_csv', 'read_file', 'open_table', 'check_table',
-           'plain_batch', 'plain_rows', 'plain_texts', 'text_key', 'row_keys', 'sort_rows', 'label_order',
-           'check_letters', 'check_kept', 'Prepared', 'describe_dropped', 'split_rows', 'prepare', 'accuracy_f1',
-           'joined_texts', 'baseline_answers', 'judge', 'start_model', 'choose_config', 'fit', 'versions',
-           'label_counts', 'measure', 'save_all', 'quiet_libraries', 'work_folder', 'check_call', 'tune', 'load_report',
-           'show_report', 'finetune']
+           'cell_text', 'column_texts', 'table_rows', 'read_csv', 'read_excel', 'read_file', 'open_table',
+           'check_table', 'plain_batch', 'plain_rows', 'plain_texts', 'text_key', 'row_keys', 'sort_rows',
+           'label_order', 'check_letters', 'check_kept', 'Prepared', 'describe_dropped', 'split_rows', 'prepare',
+           'accuracy_f1', 'joined_texts', 'baseline_answers', 'judge', 'start_model', 'choose_config', 'fit',
+           'versions', 'label_counts', 'measure', 'save_all', 'quiet_libraries', 'work_folder', 'check_call', 'tune',
+           'load_report', 'show_report', 'finetune']
 
 # %% ../nbs/en/08_own_data.ipynb #imports
 import codecs
@@ -28,12 +28,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 # %% ../nbs/en/08_own_data.ipynb #imports-libraries
 import numpy as np
 import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from datasets import disable_progress_bars, enable_progress_bars, is_progress_bar_enabled
+from datasets.utils import logging as datasets_logging
 from safetensors import SafetensorError
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -199,6 +201,14 @@ def read_csv(path: Path, columns: Sequence[str], lang: str, cache_dir: str) -> t
     options = {"encoding": encoding, "sep": separator, "features": features, "index_col": False}
     return table_rows(path, lang, cache_dir, **options), encoding
 
+# %% ../nbs/en/08_own_data.ipynb #excel-code
+def read_excel(path: Path, lang: str) -> pd.DataFrame:
+    """The first sheet of an Excel file, with each cell as text, NaN for a gap; a `ValueError` where it is none."""
+    try:
+        return pd.read_excel(path, dtype=str, keep_default_na=False, na_values=[""], engine="openpyxl")
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise trouble(lang, "unreadable", name=path.name, reason=reason(error)) from error
+
 # %% ../nbs/en/08_own_data.ipynb #file-code
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx")
 
@@ -217,7 +227,7 @@ def read_file(path: Path, columns: Sequence[str], lang: str, cache_dir: str) -> 
     if suffix in (".csv", ".tsv"):
         return read_csv(path, columns, lang, cache_dir)
     if suffix == ".xlsx":
-        return pd.read_excel(path, dtype=str, keep_default_na=False, na_values=[""]), "xlsx"
+        return read_excel(path, lang), "xlsx"
     encoding = "parquet" if suffix == ".parquet" else find_encoding(path, lang)
     options = {} if suffix == ".parquet" else {"encoding": encoding}
     return table_rows(path, lang, cache_dir, **options), encoding
@@ -638,6 +648,8 @@ def quiet_libraries() -> Iterator[None]:
     """
     verbosity, bars, loading = logging.get_verbosity(), is_progress_bar_enabled(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    datasets_verbosity = datasets_logging.get_verbosity()
+    datasets_logging.set_verbosity(datasets_logging.CRITICAL)
     if not (is_in_notebook() or sys.stderr.isatty()):
         logging.disable_progress_bar()
         disable_progress_bars()
@@ -645,6 +657,7 @@ def quiet_libraries() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(verbosity)
+        datasets_logging.set_verbosity(datasets_verbosity)
         if loading:
             logging.enable_progress_bar()
         if bars:

@@ -92,7 +92,7 @@ def load_classifier(folder: str | os.PathLike) -> PreTrainedModel:
         model, report = AutoModelForSequenceClassification.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:
         expected = "a folder written by save_model, with safetensors weights, or a name on the Hub"
         raise ValueError(f"no model could be loaded from {str(folder)!r}; expected {expected}: {error}") from error
     if report["missing_keys"]:
