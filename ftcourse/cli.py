@@ -173,14 +173,16 @@ def predict(
     with told(lang):
         from ftcourse import finetune as chapter
         from ftcourse.inference import Predictor
+        from ftcourse.tables import plain_texts
 
         if out.exists() and not force:
             raise FileExistsError(say(lang, "file_exists", name=str(out)))
         part = out.with_name(f".{out.name}.part")
         work = out.with_name(f".{out.name}.work")
         try:
+            part.touch()
             with chapter.quiet_libraries():
-                rows = chapter.plain_texts(table, text, lang, str(work))
+                rows = plain_texts(table, text, lang, str(work))
                 predictor = Predictor(model)
                 counts = write_answers(part, rows, predictor, text, raw, lang)
                 os.replace(part, out)

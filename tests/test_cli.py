@@ -116,9 +116,10 @@ def test_stopped_with_ctrl_c_and_gone_on_with_resume(reviews, tiny, tmp_path):
     process.send_signal(signal.SIGINT)
     errors = process.communicate(timeout=120)[1]
     assert process.returncode == 1 and "--resume" in errors and "Traceback" not in errors
-    assert "was begun with epochs=2000, not 1" in finetune(
-        reviews, tiny, "--epochs", 1, "--batch-size", 4, "--resume", code=2
-    ).output
+    assert (
+        "was begun with epochs=2000, not 1"
+        in finetune(reviews, tiny, "--epochs", 1, "--batch-size", 4, "--resume", code=2).output
+    )
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])

@@ -15,10 +15,11 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from transformers import AutoTokenizer, pipeline
 
 from ftcourse import finetune as chapter
-from ftcourse.finetune import find_encoding, finetune, load_report, prepare, row_keys, sort_rows
+from ftcourse.finetune import finetune, load_report, prepare, row_keys, sort_rows
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig
+from ftcourse.tables import find_encoding
 from tests.tiny import FAST, tiny_checkpoint, wild_table
 from tools.settings import ROOT
 

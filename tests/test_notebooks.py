@@ -138,7 +138,7 @@ def test_chapters_import_only_earlier_ones():
             for module in re.findall(r"^\s*(?:from|import) ftcourse\.(\w+)", cell.source, re.M):
                 assert module in modules, f"{chapter} imports {module}, which no earlier chapter exports"
         modules[nb.metadata.nbdev.default_exp] = chapter
-    assert len(modules) == len(chapters()) + 4
+    assert len(modules) == len(chapters()) + 5
 
 
 @pytest.mark.parametrize(("lang", "chapter"), NOTEBOOKS)
