@@ -85,8 +85,7 @@ def check_config(config: "TrainConfig") -> None:
 class TrainConfig:
     """How to train. `warmup` is a number of steps, or below 1 a share of all. A step is `accumulation` batches of
     `batch_size` rows in each process. `clip` is the largest norm of the gradients, None for no limit. `precision` None
-    leaves it to `accelerate launch`. `workers` processes prepare batches ahead. Where checkpoints are written, it is
-    each `save_steps` steps. A wrong value is a `ValueError`.
+    leaves it to `accelerate launch`. `workers` processes prepare batches. `save_steps` lie between two checkpoints.
     >>> TrainConfig(lr=5e-4, batch_size=16).epochs
     3
     """
@@ -638,7 +637,6 @@ def run_epochs(
     training: Training, config: TrainConfig, score: Callable[[], dict[str, float]] | None, callbacks: list[Callback]
 ) -> History:
     """Trains, scores and calls callbacks, epoch by epoch; ends early where a callback returns true.
-
     >>> model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"))
     >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]})
     >>> training = start_training(model, data, default_data_collator, TrainConfig(), Accelerator())
@@ -650,8 +648,8 @@ def run_epochs(
         while not training.finished:
             train_epoch(training, config)
             history.metrics += [score()] if score else []
-            stopped = any([callback(model, history) for callback in callbacks])
-            training.finished = stopped or len(history.steps) == config.epochs
+            stops = [callback(model, history) for callback in callbacks]
+            training.finished = any(stops) or len(history.steps) == config.epochs
             save_checkpoint(training)
     except KeyboardInterrupt as interrupt:
         interrupt.history = history
