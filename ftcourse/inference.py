@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['GROUP', 'BATCH_TOKENS', 'as_texts', 'evaluating', 'max_tokens', 'load_classifier', 'classifier_and_tokenizer',
            'batch_probabilities', 'token_batches', 'pad_rows', 'batch_logits', 'group_probabilities', 'Predictions',
-           'check_options', 'Predictor', 'check_labels', 'check_lengths', 'confusion', 'plot_confusion', 'reliability',
-           'mistakes']
+           'check_options', 'as_inputs', 'Predictor', 'check_labels', 'check_lengths', 'confusion', 'plot_confusion',
+           'reliability', 'mistakes']
 
 # %% ../nbs/en/07_inference.ipynb #imports
 import os
@@ -44,6 +44,9 @@ def as_texts(texts: Iterable[str]) -> list[str]:
         if not isinstance(text, str):
             found = f"{reprlib.repr(text)} (type {type(text).__name__})"
             raise ValueError(f"texts[{position}] is {found}; expected a str. Fill in or leave out missing texts.")
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            advice = 'mend it with text.encode("utf-8", "replace").decode()'
+            raise ValueError(f"texts[{position}] has half a character (a lone surrogate); {advice}")
     return texts
 
 # %% ../nbs/en/07_inference.ipynb #evaluating
@@ -95,7 +98,7 @@ def load_classifier(folder: str | os.PathLike) -> PreTrainedModel:
         model, report = AutoModelForSequenceClassification.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:
         expected = "a folder written by save_model, with safetensors weights, or a name on the Hub"
         raise ValueError(f"no model could be loaded from {str(folder)!r}; expected {expected}: {error}") from error
     if report["missing_keys"]:
@@ -130,7 +133,10 @@ def classifier_and_tokenizer(
 
 # %% ../nbs/en/07_inference.ipynb #steps
 def batch_probabilities(
-    texts: list[str], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int | None = None
+    texts: list[str] | list[tuple[str, str]],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int | None = None,
 ) -> np.ndarray:
     """Probabilities of shape (len(texts), num_labels), in one batch; texts are cut off at `max_length` tokens.
 
@@ -138,9 +144,8 @@ def batch_probabilities(
     >>> batch_probabilities(["Lovely."], *classifier_and_tokenizer(Kit().model("stars"))).shape
     (1, 5)
     """
-    batch = tokenizer(
-        texts, padding=True, truncation=max_length is not None, max_length=max_length, return_tensors="pt"
-    )
+    options = {"truncation": max_length is not None, "max_length": max_length}
+    batch = tokenizer(texts, padding=True, return_tensors="pt", **options)
     with torch.inference_mode():
         logits = model(**batch.to(model.device)).logits
     return logits.float().softmax(dim=-1).cpu().numpy()
@@ -202,7 +207,7 @@ GROUP = 1024  # texts that are tokenized in one go
 BATCH_TOKENS = {"cpu": 2048}  # elsewhere 32768
 
 
-def group_probabilities(predictor: "Predictor", texts: list[str]) -> np.ndarray:
+def group_probabilities(predictor: "Predictor", texts: list[str] | list[tuple[str, str]]) -> np.ndarray:
     """Probabilities of shape (len(texts), num_labels), in batches of similar length.
 
     >>> from ftcourse.kit import Kit
@@ -243,6 +248,21 @@ def check_options(batch_size: int, precision: str) -> tuple[int, str]:
     check_number("batch_size", batch_size, 1, whole=True)
     return batch_size, known("precision", precision, ("no", "bf16", "auto"))
 
+# %% ../nbs/en/07_inference.ipynb #inputs-code
+def as_inputs(texts: Iterable[str], pairs: Iterable[str] | None = None) -> list[str] | list[tuple[str, str]]:
+    """The texts as a list, or as pairs with the texts in `pairs`; a `ValueError` where the two have different lengths.
+
+    >>> as_inputs(["a", "b"], ["c", "d"])
+    [('a', 'c'), ('b', 'd')]
+    """
+    texts = as_texts(texts)
+    if pairs is None:
+        return texts
+    pairs = as_texts(pairs)
+    if len(texts) != len(pairs):
+        raise ValueError(f"texts has {len(texts)} and pairs has {len(pairs)} entries; expected one of each for a pair")
+    return list(zip(texts, pairs, strict=True))
+
 # %% ../nbs/en/07_inference.ipynb #predictor
 class Predictor:
     """Labels and probabilities for texts, from a folder, a name on the Hub, or a model with its tokenizer. `precision`
@@ -257,11 +277,11 @@ class Predictor:
         self.model, self.tokenizer = classifier_and_tokenizer(model, tokenizer)
         self.max_length = max_tokens(self.model, self.tokenizer)
 
-    def predict(self, texts: Iterable[str]) -> Predictions:
-        """A label and a row of probabilities for each text, in the order given; errors as in `as_texts`."""
-        texts, config = as_texts(texts), self.model.config
+    def predict(self, texts: Iterable[str], pairs: Iterable[str] | None = None) -> Predictions:
+        """A label and probabilities for each text, or each with its one in `pairs`; errors as in `as_inputs`."""
+        texts, config = as_inputs(texts, pairs), self.model.config
         probabilities = np.zeros((len(texts), config.num_labels), dtype=np.float32)
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        order = sorted(range(len(texts)), key=lambda row: len("".join(texts[row])))
         with evaluating(self.model):
             for rows in (order[start : start + GROUP] for start in range(0, len(order), GROUP)):
                 probabilities[rows] = group_probabilities(self, [texts[row] for row in rows])

@@ -6,10 +6,11 @@
 __all__ = ['PRECISIONS', 'SAMPLINGS', 'LEAST', 'DEFAULTS', 'Collate', 'FUSED', 'Metrics', 'MEASURED', 'Callback', 'check_number',
            'check_config', 'TrainConfig', 'check_arguments', 'History', 'plot_history', 'model_data',
            'check_label_range', 'checked_data', 'token_lengths', 'make_loader', 'make_optimizer', 'Training',
-           'make_scheduler', 'make_bar', 'start_training', 'backward', 'train_step', 'train_epoch', 'forward_rows',
-           'stack_rows', 'score_rows', 'modes_kept', 'evaluate_share', 'evaluate', 'faster_precision',
-           'quick_attention', 'try_step', 'choose_precision', 'fresh_accelerator', 'accelerator_for', 'evaluate_shared',
-           'run_epochs', 'train']
+           'make_scheduler', 'make_bar', 'start_training', 'backward', 'train_step', 'remaining_batches',
+           'save_checkpoint', 'train_epoch', 'forward_rows', 'stack_rows', 'score_rows', 'modes_kept', 'evaluate_share',
+           'evaluate', 'faster_precision', 'quick_attention', 'try_step', 'choose_precision', 'fresh_accelerator',
+           'accelerator_for', 'score_with', 'evaluate_shared', 'run_epochs', 'open_checkpoints', 'begin_training',
+           'train']
 
 # %% ../nbs/en/06_loop.ipynb #imports
 import inspect
@@ -22,6 +23,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from numbers import Integral, Real
+from pathlib import Path
 
 # %% ../nbs/en/06_loop.ipynb #imports-libraries
 import numpy as np
@@ -40,6 +42,7 @@ from transformers import AutoModelForSequenceClassification, EvalPrediction, Pre
 from transformers import default_data_collator, get_scheduler
 from transformers.utils import is_in_notebook, logging
 
+from .checkpoint import Checkpoints, data_hash, order_state, set_random_state
 from .data import LengthBatches
 from .kit import Kit, known
 
@@ -60,7 +63,7 @@ def check_number(name: str, value: float, least: float | None = None, *, whole: 
 # %% ../nbs/en/06_loop.ipynb #checkconfig-code
 PRECISIONS = ("no", "bf16", "fp16", "auto")
 SAMPLINGS = ("group_by_length", "random")
-LEAST = {"epochs": 1, "batch_size": 1, "accumulation": 1, "workers": 0, "seed": 0}
+LEAST = {"epochs": 1, "batch_size": 1, "accumulation": 1, "workers": 0, "save_steps": 1, "seed": 0}
 
 
 def check_config(config: "TrainConfig") -> None:
@@ -84,7 +87,8 @@ def check_config(config: "TrainConfig") -> None:
 class TrainConfig:
     """How to train. `warmup` is a number of steps, or below 1 a share of all. A step is `accumulation` batches of
     `batch_size` rows in each process. `clip` is the largest norm of the gradients, None for no limit. `precision` None
-    leaves it to `accelerate launch`, "auto" measures. `workers` processes prepare batches. A wrong value: `ValueError`.
+    leaves it to `accelerate launch`, "auto" measures. `workers` processes prepare batches. `save_steps` lie between two
+    checkpoints. A wrong value: `ValueError`.
     >>> TrainConfig(lr=5e-4, batch_size=16).epochs
     3
     """
@@ -99,6 +103,7 @@ class TrainConfig:
     precision: str | None = None
     sampling: str = "group_by_length"
     workers: int = 0
+    save_steps: int = 100
     seed: int = 42
 
     def __post_init__(self):
@@ -292,7 +297,7 @@ class Training:
     """The parts of a training under way, as `accelerator` prepared them, with all that happened so far.
 
     >>> [field for field in Training.__annotations__]
-    ['accelerator', 'model', 'optimizer', 'scheduler', 'loader', 'history', 'progress']
+    ['accelerator', 'model', 'optimizer', 'scheduler', 'loader', 'history', 'progress', 'losses', ...]
     """
 
     accelerator: Accelerator
@@ -302,6 +307,12 @@ class Training:
     loader: DataLoader
     history: History
     progress: tqdm
+    losses: list[torch.Tensor] = field(default_factory=list)
+    checkpoints: Checkpoints | None = None
+    finished: bool = False
+    started: float = 0.0
+    order: list[int] | None = None
+    random: dict | None = None
 
 # %% ../nbs/en/06_loop.ipynb #scheduler-code
 def make_scheduler(
@@ -388,10 +399,40 @@ def train_step(training: Training, batches: Sequence[Mapping[str, torch.Tensor]]
     training.progress.update()
     return loss
 
+# %% ../nbs/en/06_loop.ipynb #remaining-code
+def remaining_batches(training: Training, config: TrainConfig) -> Iterator[Mapping[str, torch.Tensor]]:
+    """The batches of this epoch that no step was made with yet; after a checkpoint, random numbers go on from there.
+
+    >>> model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"))
+    >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]})
+    >>> config = TrainConfig(batch_size=2)
+    >>> training = start_training(model, data, default_data_collator, config, Accelerator())
+    >>> len(list(remaining_batches(training, config)))
+    2
+    """
+    if not training.losses:
+        training.started, training.order = time.perf_counter(), order_state(training.loader)
+    batches, done = iter(training.loader), len(training.losses) * config.accumulation
+    skipped = sum(1 for _ in islice(batches, done))
+    if skipped:
+        set_random_state(training.random)
+    return batches
+
+# %% ../nbs/en/06_loop.ipynb #save-code
+def save_checkpoint(training: Training, steps: int | None = None) -> None:
+    """Write a checkpoint, where the training has a folder for them; with `steps`, only after each so many steps.
+
+    >>> model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"))
+    >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]})
+    >>> save_checkpoint(start_training(model, data, default_data_collator, TrainConfig(), Accelerator()))
+    """
+    step = len(training.history.losses) + len(training.losses)
+    if training.checkpoints and (steps is None or step % steps == 0):
+        training.checkpoints.save(training)
+
 # %% ../nbs/en/06_loop.ipynb #epoch-code
 def train_epoch(training: Training, config: TrainConfig) -> None:
     """One round through the data; its losses, learning rates and seconds go to `training.history`.
-
     >>> model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"))
     >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]})
     >>> training = start_training(model, data, default_data_collator, TrainConfig(batch_size=2), Accelerator())
@@ -399,19 +440,21 @@ def train_epoch(training: Training, config: TrainConfig) -> None:
     >>> len(training.history.losses), training.history.steps
     (2, [2])
     """
-    history, started, losses, batches = training.history, time.perf_counter(), [], iter(training.loader)
+    history, batches = training.history, remaining_batches(training, config)
     training.model.train()
     try:
         while group := list(islice(batches, config.accumulation)):
-            lr = training.scheduler.get_last_lr()[0]
-            losses.append(train_step(training, group, config.clip))
-            history.lrs.append(lr)
+            history.lrs.append(training.scheduler.get_last_lr()[0])
+            training.losses.append(train_step(training, group, config.clip))
+            save_checkpoint(training, config.save_steps)
     except KeyboardInterrupt:
-        history.losses += [loss.item() * training.accelerator.num_processes for loss in losses]
+        history.losses += [loss.item() * training.accelerator.num_processes for loss in training.losses]
+        del history.lrs[len(history.losses) :]
         raise
-    history.losses += training.accelerator.reduce(torch.stack(losses), reduction="sum").tolist()
+    history.losses += training.accelerator.reduce(torch.stack(training.losses), reduction="sum").tolist()
     history.steps.append(len(history.losses))
-    history.seconds.append(time.perf_counter() - started)
+    history.seconds.append(time.perf_counter() - training.started)
+    training.losses = []
 
 # %% ../nbs/en/06_loop.ipynb #forward-code
 @torch.inference_mode()
@@ -623,6 +666,19 @@ def accelerator_for(model: PreTrainedModel, precision: str | None) -> Iterator[A
             if not patched:
                 vars(model).pop("forward", None)
 
+# %% ../nbs/en/06_loop.ipynb #scorewith-code
+def score_with(
+    training: Training, data: Dataset | None, metrics: Metrics | None, collate: Collate, config: TrainConfig
+) -> Callable[[], dict[str, float]] | None:
+    """A function that scores the model of a training as it is when called; None without data.
+
+    >>> score_with(None, None, None, list, TrainConfig())
+    """
+    if data is None:
+        return None
+    model = training.accelerator.unwrap_model(training.model)
+    return partial(evaluate_shared, training.accelerator, model, data, metrics, collate, 4 * config.batch_size)
+
 # %% ../nbs/en/06_loop.ipynb #share-code
 def evaluate_shared(
     accelerator: Accelerator,
@@ -658,18 +714,55 @@ def run_epochs(
     """
     model, history = training.accelerator.unwrap_model(training.model), training.history
     try:
-        for _ in range(config.epochs):
+        while not training.finished:
             with quick_attention(training.accelerator.device, training.accelerator.mixed_precision):
                 train_epoch(training, config)
             history.metrics += [score()] if score else []
-            if any([callback(model, history) for callback in callbacks]):
-                break
+            stops = [callback(model, history) for callback in callbacks]
+            training.finished = any(stops) or len(history.steps) == config.epochs
+            save_checkpoint(training)
     except KeyboardInterrupt as interrupt:
         interrupt.history = history
         raise
     finally:
         training.progress.close()
     return history
+
+# %% ../nbs/en/06_loop.ipynb #checkpoints-code
+def open_checkpoints(folder: str | Path | None, resume: bool, config: TrainConfig, data: Dataset) -> Checkpoints | None:
+    """Where checkpoints go, for this training and no other; None without a folder.
+
+    Raises `FileExistsError` for a folder that is not empty, without `resume`; `ValueError` for `resume` without one.
+
+    >>> open_checkpoints(None, False, TrainConfig(), Dataset.from_dict({"input_ids": [[2, 3]]}))
+    """
+    if folder is None:
+        if resume:
+            raise ValueError("resume=True needs output_dir, the folder with the checkpoints; got None")
+        return None
+    plan = {name: value for name, value in vars(config).items() if name not in ("workers", "save_steps")}
+    return Checkpoints(folder, {**plan, "data": data_hash(data)}, resume)
+
+# %% ../nbs/en/06_loop.ipynb #begin-code
+@contextmanager
+def begin_training(
+    model: PreTrainedModel, data: Dataset, collate: Collate, config: TrainConfig, checkpoints: Checkpoints | None
+) -> Iterator[Training]:
+    """All parts of a training, at its start or at its last checkpoint; afterwards `model` is as before, but trained.
+
+    >>> model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"))
+    >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 5})
+    >>> with begin_training(model, data, list, TrainConfig(epochs=2, batch_size=2), None) as training:
+    ...     len(training.loader)
+    3
+    """
+    precision = checkpoints.precision if checkpoints else None
+    with accelerator_for(model, precision or choose_precision(model, data, collate, config)) as accelerator:
+        training = start_training(model, data, collate, config, accelerator)
+        training.checkpoints = checkpoints
+        if checkpoints:
+            checkpoints.restore(training)
+        yield training
 
 # %% ../nbs/en/06_loop.ipynb #train-code
 def train(
@@ -681,9 +774,11 @@ def train(
     config: TrainConfig = DEFAULTS,
     metrics: Metrics | None = None,
     callbacks: Iterable[Callback] = (),
+    output_dir: str | Path | None = None,
+    resume: bool = False,
 ) -> History:
     """Fine-tunes `model` in place, in all processes of `accelerate launch`; each calls `callbacks` after each epoch.
-    Raises `ValueError` for data that cannot be used. A `KeyboardInterrupt` has the `history` so far.
+    Checkpoints go to `output_dir`; `resume` goes on from the last. `ValueError` for what cannot be used.
     >>> model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"))
     >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 9, "labels": [1] * 9})
     >>> len(train(model, data, collate=default_data_collator, config=TrainConfig(epochs=1)).losses)
@@ -692,7 +787,5 @@ def train(
     check_arguments(collate, metrics, config)
     data = checked_data(model, train_data, collate, "train_data")
     valid = None if valid_data is None else checked_data(model, valid_data, collate, "valid_data")
-    with accelerator_for(model, choose_precision(model, data, collate, config)) as accelerator:
-        training = start_training(model, data, collate, config, accelerator)
-        score = valid and partial(evaluate_shared, accelerator, model, valid, metrics, collate, 4 * config.batch_size)
-        return run_epochs(training, config, score, list(callbacks))
+    with begin_training(model, data, collate, config, open_checkpoints(output_dir, resume, config, data)) as training:
+        return run_epochs(training, config, score_with(training, valid, metrics, collate, config), list(callbacks))

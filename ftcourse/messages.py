@@ -19,7 +19,7 @@ def catalogue(lang: str, name: str) -> dict[str, str]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def message(lang: str, name: str, key: str, **values) -> str:
+def message(lang: str, name: str, key: str, /, **values) -> str:
     """A message with its placeholders filled in. Raises `KeyError`, naming file and key, where there is none.
 
     >>> message("en", "common", "solved")

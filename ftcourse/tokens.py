@@ -35,6 +35,9 @@ def as_texts(texts: Iterable[str]) -> list[str]:
         if not isinstance(text, str):
             found = f"{reprlib.repr(text)} (type {type(text).__name__})"
             raise ValueError(f"texts[{position}] is {found}; expected a str. Fill in or leave out missing texts.")
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            advice = 'mend it with text.encode("utf-8", "replace").decode()'
+            raise ValueError(f"texts[{position}] has half a character (a lone surrogate); {advice}")
     return texts
 
 # %% ../nbs/en/02_tokenizer.ipynb #piece-class

@@ -1,0 +1,273 @@
+"""Training checkpoints: where a training stands, in one safetensors file, written whole or not at all. Weights and
+optimizer are its tensors; schedule, place in the data, random states and history are JSON in its header."""
+
+import hashlib
+import json
+import os
+import random
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from datasets import Dataset
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+KEPT = 2
+
+
+def random_state() -> dict:
+    """The states of the random number generators that a training draws from, for JSON.
+
+    >>> sorted(random_state())
+    ['cuda', 'numpy', 'python', 'torch']
+    """
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    name, keys, *rest = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": [name, keys.tolist(), *rest],
+        "torch": torch.get_rng_state().tolist(),
+        "cuda": [state.tolist() for state in cuda],
+    }
+
+
+def set_random_state(state: Mapping) -> None:
+    """Put the generators into a state that `random_state` told.
+
+    >>> state = json.loads(json.dumps(random_state()))
+    >>> first = torch.rand(1), random.random(), np.random.rand()
+    >>> set_random_state(state)
+    >>> first == (torch.rand(1), random.random(), np.random.rand())
+    True
+    """
+    version, keys, gauss = state["python"]
+    random.setstate((version, tuple(keys), gauss))
+    np.random.set_state(tuple(state["numpy"]))
+    torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all([torch.tensor(one, dtype=torch.uint8) for one in state["cuda"]])
+
+
+def order_generator(loader: torch.utils.data.DataLoader) -> torch.Generator | None:
+    """The generator that decides the order of the rows, where there is one.
+
+    >>> loader = torch.utils.data.DataLoader([1, 2], shuffle=True, generator=torch.Generator())
+    >>> order_generator(loader) is loader.sampler.generator
+    True
+    """
+    sampler = loader.batch_sampler
+    while sampler is not None and getattr(sampler, "generator", None) is None:
+        sampler = getattr(sampler, "batch_sampler", None) or getattr(sampler, "sampler", None)
+    return getattr(sampler, "generator", None)
+
+
+def order_state(loader: torch.utils.data.DataLoader) -> list[int] | None:
+    """The state of `order_generator`, for JSON."""
+    generator = order_generator(loader)
+    return None if generator is None else generator.get_state().tolist()
+
+
+def weights(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters and buffers, each once, even where two layers share one."""
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
+def data_hash(data: Dataset) -> str:
+    """What tells one training set from another: a hash of all its token ids and labels.
+
+    >>> first, second = Dataset.from_dict({"input_ids": [[2, 3]]}), Dataset.from_dict({"input_ids": [[2, 4]]})
+    >>> data_hash(first) == data_hash(first) != data_hash(second)
+    True
+    """
+    digest = hashlib.sha256()
+    columns = [name for name in ("input_ids", "label", "labels") if name in data.column_names]
+    for batch in data.select_columns(columns).with_format(None).iter(1000):
+        digest.update(json.dumps(batch, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def claim_folder(folder: str | os.PathLike, resume: bool = False) -> Path:
+    """The folder, made where it was missing. One with something in it is only taken with `resume`.
+
+    Raises `FileExistsError` where it is not empty, `OSError` where it cannot be made or written to.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as there:
+    ...     claim_folder(f"{there}/model").is_dir()
+    True
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(not path.name.startswith(".trial-") for path in folder.iterdir())
+        trial = folder / f".trial-{os.getpid()}"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise OSError(f"cannot write to the folder {str(folder)!r}: {error.strerror}; choose another") from error
+    if taken and not resume:
+        advice = "choose another folder, or go on with what was begun there: resume=True"
+        raise FileExistsError(f"the folder {str(folder)!r} is not empty, and nothing is overwritten; {advice}")
+    return folder
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder is really on the disk."""
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], state: dict) -> None:
+    """Write a checkpoint whole or not at all; an `OSError` in one line says why not."""
+    part = path.with_suffix(".part")
+    try:
+        save_file(tensors, part, metadata={"state": json.dumps(state, default=float)})
+        sync(part)
+        os.replace(part, path)
+        sync(path.parent)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        advice = "make room there, then go on from the last good checkpoint with resume=True"
+        raise OSError(f"cannot write the checkpoint {str(path)!r}: {reason(error)}; {advice}") from error
+
+
+def reason(error: Exception) -> str:
+    """Why something failed, in one line."""
+    return " ".join((getattr(error, "strerror", None) or str(error)).split())
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """Tensors and state of a checkpoint. Raises `ValueError`, naming the file, where it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, json.loads(file.metadata()["state"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the checkpoint {str(path)!r} is damaged: {reason(error)}") from error
+
+
+class Checkpoints:
+    """The checkpoints of one training in a folder; the newest two are kept.
+
+    `plan` tells what is trained, and how: a training that was begun with another plan is not continued.
+    With `resume`, `precision` is that of the newest whole checkpoint, if there is one. Raises `FileExistsError` for a
+    folder that is not empty, unless `resume` is true; `ValueError` where what was trained there is not the same, and
+    where all checkpoints are damaged.
+    """
+
+    def __init__(self, folder: str | os.PathLike, plan: dict, resume: bool = False):
+        self.folder, self.plan = claim_folder(folder, resume), plan
+        for part in self.folder.glob("checkpoint-*.part"):
+            part.unlink(missing_ok=True)
+        self.found = self.newest() if resume else None
+        self.precision = None
+        if self.found:
+            self.check_plan(self.found[1]["plan"])
+            self.precision = self.found[1]["precision"]
+
+    def paths(self) -> list[Path]:
+        """The checkpoints there are, the newest first."""
+        return sorted(self.folder.glob("checkpoint-*.safetensors"), reverse=True)
+
+    def save(self, training) -> None:
+        """Write where `training`, a `ftcourse.loop.Training`, stands; then drop all older files but one."""
+        states = gather_object([random_state()])
+        if not training.accelerator.is_main_process:
+            return
+        step = len(training.history.losses) + len(training.losses)
+        path = self.folder / f"checkpoint-{step:08}.safetensors"
+        write_checkpoint(path, *self.capture(training, states))
+        for old in self.paths()[KEPT:]:
+            old.unlink()
+
+    def capture(self, training, states: list[dict]) -> tuple[dict[str, torch.Tensor], dict]:
+        """All tensors and all the rest of a training, with the random state of each process."""
+        model = training.accelerator.unwrap_model(training.model)
+        optimizer = training.optimizer.state_dict()
+        tensors = {f"model.{name}": tensor.detach().contiguous() for name, tensor in weights(model)}
+        for number, values in optimizer["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": tensor.contiguous() for name, tensor in values.items()}
+        scaler = training.accelerator.scaler
+        return tensors, {
+            "plan": self.plan,
+            "precision": training.accelerator.mixed_precision,
+            "finished": training.finished,
+            "history": asdict(training.history),
+            "losses": [loss.item() for loss in training.losses],
+            "elapsed": time.perf_counter() - training.started,
+            "order": training.order if training.losses else order_state(training.loader),
+            "groups": optimizer["param_groups"],
+            "schedule": training.scheduler.state_dict(),
+            "scaler": scaler.state_dict() if scaler else None,
+            "random": states,
+        }
+
+    def restore(self, training) -> None:
+        """Bring a training, just started, to where the newest whole checkpoint stands; to its start without one."""
+        if self.found:
+            apply(training, *self.found)
+            self.found = None
+
+    def newest(self) -> tuple[dict[str, torch.Tensor], dict] | None:
+        """The newest checkpoint that can be read, None where there are none; a warning names damaged ones."""
+        problems = []
+        for path in self.paths():
+            try:
+                found = read_checkpoint(path)
+            except ValueError as error:
+                problems.append(str(error))
+                continue
+            if problems:
+                warnings.warn(f"{problems[0]}; going on from {path.name!r} instead", stacklevel=2)
+            return found
+        if problems:
+            raise ValueError(f"{problems[0]}, and there is no other; delete the folder and start again")
+        return None
+
+    def check_plan(self, begun: dict) -> None:
+        """Make sure that data and settings are those it was begun with; a `ValueError` names one that is not."""
+        plan = json.loads(json.dumps(self.plan, default=float))
+        for name in sorted({*plan, *begun}):
+            if plan.get(name) != begun.get(name):
+                was, now = begun.get(name), plan.get(name)
+                advice = "go on with the same data and settings, or choose another folder"
+                raise ValueError(
+                    f"the training in {str(self.folder)!r} was begun with {name}={was!r}, not {now!r}; {advice}"
+                )
+
+
+def apply(training, tensors: dict[str, torch.Tensor], state: dict) -> None:
+    """Give a training, just started, the tensors and the state of a checkpoint."""
+    accelerator, optimizer = training.accelerator, {}
+    with torch.no_grad():
+        for name, tensor in weights(accelerator.unwrap_model(training.model)):
+            tensor.copy_(tensors[f"model.{name}"])
+    for name, tensor in tensors.items():
+        kind, number, *rest = name.split(".")
+        if kind == "optimizer":
+            optimizer.setdefault(int(number), {})[rest[0]] = tensor
+    training.optimizer.load_state_dict({"state": optimizer, "param_groups": state["groups"]})
+    training.scheduler.load_state_dict(state["schedule"])
+    if state["scaler"]:
+        accelerator.scaler.load_state_dict(state["scaler"])
+    training.history = type(training.history)(**state["history"])
+    training.losses = [torch.tensor(loss, device=accelerator.device) for loss in state["losses"]]
+    training.finished, training.started = state["finished"], time.perf_counter() - state["elapsed"]
+    training.order, training.random = state["order"], state["random"][accelerator.process_index]
+    if training.order is not None:
+        order_generator(training.loader).set_state(torch.tensor(training.order, dtype=torch.uint8))
+    training.loader.set_epoch(len(training.history.steps))
+    training.progress.update(len(training.history.losses) + len(training.losses))
+    set_random_state(training.random)

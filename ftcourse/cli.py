@@ -1,0 +1,354 @@
+"""The command line. Exit codes: 0 done, 1 the run failed, 2 the call was wrong."""
+
+import csv
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import ftcourse
+from ftcourse.kit import LANGS
+from ftcourse.messages import message
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+HELP_LANG = os.environ.get("FTCOURSE_LANG", "en")
+PACKAGE = Path(__file__).parent
+LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "scikit-learn", "matplotlib")
+LETTERS = {"ar": "\u0639", "zh": "\u4e2d", "zh-Hant": "\u9ad4"}
+
+
+def say(lang: str, key: str, /, **values) -> str:
+    """What the command line says, in a language.
+
+    >>> say("en", "cores")
+    'cores'
+    """
+    return message(lang, "cli", key, **values)
+
+
+def help_for(key: str) -> str:
+    """A text of `--help`, in the language that the variable FTCOURSE_LANG names."""
+    return say(HELP_LANG if HELP_LANG in LANGS else "en", key)
+
+
+def check_lang(lang: str) -> str:
+    """The language, where it is known; or else a usage error."""
+    if lang not in LANGS:
+        raise typer.BadParameter(say("en", "unknown_lang", given=lang, known=", ".join(LANGS)))
+    return lang
+
+
+app = typer.Typer(help=help_for("app"), no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+Lang = Annotated[str, typer.Option(help=help_for("lang"), callback=check_lang)]
+Table = Annotated[Path, typer.Argument(help=help_for("table"))]
+Text = Annotated[list[str], typer.Option(help=help_for("text"))]
+
+
+@contextmanager
+def told(lang: str, stopped: str = "stopped_nothing") -> Iterator[None]:
+    """Ends the program with one line and an exit code where something goes wrong."""
+    try:
+        yield
+    except (ValueError, FileExistsError) as error:
+        complain(lang, error)
+        if isinstance(error, FileExistsError) and stopped == "stopped":
+            typer.echo(say(lang, "hint_exists"), err=True)
+        raise typer.Exit(2) from None
+    except (OSError, MemoryError, RuntimeError) as error:
+        complain(lang, error)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo(say(lang, stopped), err=True)
+        raise typer.Exit(1) from None
+
+
+def complain(lang: str, error: BaseException) -> None:
+    """One line about an error, on the error output."""
+    text = " ".join((str(error) or type(error).__name__).split())
+    typer.echo(say(lang, "error", text=text), err=True)
+
+
+@app.command(help=help_for("finetune"))
+def finetune(
+    table: Table,
+    text: Text,
+    label: Annotated[str, typer.Option(help=help_for("label"))],
+    out: Annotated[Path, typer.Option(help=help_for("out_dir"))],
+    lang: Lang = "en",
+    model: Annotated[str | None, typer.Option(help=help_for("model"))] = None,
+    validation: Annotated[float, typer.Option(help=help_for("validation"))] = 0.1,
+    epochs: Annotated[int | None, typer.Option(help=help_for("epochs"))] = None,
+    batch_size: Annotated[int | None, typer.Option(help=help_for("batch_size"))] = None,
+    lr: Annotated[float | None, typer.Option(help=help_for("lr"))] = None,
+    seed: Annotated[int | None, typer.Option(help=help_for("seed"))] = None,
+    resume: Annotated[bool, typer.Option("--resume", help=help_for("resume"))] = False,
+) -> None:
+    with told(lang, "stopped"):
+        from dataclasses import replace
+
+        from ftcourse import finetune as chapter
+
+        given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
+        given = {name: value for name, value in given.items() if value is not None}
+        config = replace(chapter.choose_config(None, model, lang), **given)
+        chapter.finetune(
+            table,
+            text=text,
+            label=label,
+            lang=lang,
+            model=model,
+            output_dir=out,
+            validation=validation,
+            config=config,
+            resume=resume,
+        )
+        typer.echo(say(lang, "saved", folder=out, report=out / "report.html"))
+
+
+def neutral(cell: object) -> str:
+    """A cell that no spreadsheet takes for a formula: with an apostrophe in front where it began like one.
+
+    >>> neutral("=1+1"), neutral("1+1"), neutral(None)
+    ("'=1+1", '1+1', '')
+    """
+    text = "" if cell is None else str(cell)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def answer_batch(predictor, batch: dict, columns: list[str]) -> list[tuple]:
+    """For each row its texts, its label and how probable it is; a row with a gap has neither."""
+    rows = list(zip(*(batch[name] for name in columns), strict=True))
+    good = [number for number, row in enumerate(rows) if all(text and text.strip() for text in row)]
+    answers = [("", "")] * len(rows)
+    if good:
+        found = predictor.predict(*zip(*(rows[number] for number in good), strict=True))
+        sure = found.probabilities.max(axis=1)
+        for place, number in enumerate(good):
+            answers[number] = (found.labels[place], f"{sure[place]:.4f}")
+    return [(*row, *answer) for row, answer in zip(rows, answers, strict=True)]
+
+
+def write_answers(path: Path, rows, predictor, columns: list[str], raw: bool, lang: str) -> dict[str, int]:
+    """Write the answers for all rows to a CSV, some at a time; counts of rows, answers and cells made harmless."""
+    from tqdm.auto import tqdm
+
+    counts = {"rows": 0, "answered": 0, "cells": 0}
+    with (
+        open(path, "w", encoding="utf-8-sig", newline="") as file,
+        tqdm(total=len(rows), unit=f" {say(lang, 'predicting')}", disable=not sys.stderr.isatty()) as bar,
+    ):
+        writer = csv.writer(file)
+        writer.writerow([*map(str if raw else neutral, columns), "label", "probability"])
+        for batch in rows.iter(1000):
+            for row in answer_batch(predictor, batch, list(batch)):
+                cells = ["" if cell is None else cell for cell in row] if raw else [neutral(cell) for cell in row]
+                counts["rows"] += 1
+                counts["answered"] += bool(row[-1])
+                counts["cells"] += sum(cell != (given or "") for cell, given in zip(cells, row, strict=True))
+                writer.writerow(cells)
+            bar.update(len(batch["text"]))
+    return counts
+
+
+@app.command(help=help_for("predict"))
+def predict(
+    model: Annotated[Path, typer.Argument(help=help_for("model_dir"))],
+    table: Table,
+    text: Text,
+    out: Annotated[Path, typer.Option(help=help_for("out_file"))],
+    lang: Lang = "en",
+    raw: Annotated[bool, typer.Option("--raw", help=help_for("raw"))] = False,
+    force: Annotated[bool, typer.Option("--force", help=help_for("force"))] = False,
+) -> None:
+    with told(lang):
+        from ftcourse import finetune as chapter
+        from ftcourse.inference import Predictor
+        from ftcourse.tables import plain_texts
+
+        if out.exists() and not force:
+            raise FileExistsError(say(lang, "file_exists", name=str(out)))
+        part = out.with_name(f".{out.name}.part")
+        work = out.with_name(f".{out.name}.work")
+        try:
+            part.touch()
+            with chapter.quiet_libraries():
+                rows = plain_texts(table, text, lang, str(work))
+                predictor = Predictor(model)
+                counts = write_answers(part, rows, predictor, text, raw, lang)
+                os.replace(part, out)
+        except OSError as error:
+            values = {"name": str(out), "reason": error.strerror or str(error)}
+            raise OSError(say(lang, "cannot_write", **values)) from error
+        finally:
+            with suppress(OSError):
+                part.unlink()
+            shutil.rmtree(work, ignore_errors=True)
+        typer.echo(say(lang, "answered", rows=counts["rows"], answered=counts["answered"], name=out))
+        if counts["cells"]:
+            typer.echo(say(lang, "neutralised", cells=counts["cells"]))
+
+
+def notebooks(lang: str) -> list[Path]:
+    """The chapters in a language, in reading order: those of the wheel, or of the checkout.
+
+    Raises `ValueError`, naming the languages that have some, where there are none.
+    """
+    roots = [PACKAGE / "notebooks", PACKAGE.parent / "nbs"]
+    found = {path.parent.name for root in roots for path in root.glob("*/[0-9]*.ipynb")}
+    for root in roots:
+        if paths := sorted((root / lang).glob("[0-9]*.ipynb")):
+            return paths
+    raise ValueError(say(lang, "no_notebooks", lang=lang, known=", ".join(sorted(found)) or "-"))
+
+
+def need(lang: str, module: str) -> None:
+    """Make sure that a module of the extra `lab` is there; a `RuntimeError` says how to get it."""
+    if find_spec(module) is None:
+        raise RuntimeError(say(lang, "needs_lab"))
+
+
+@app.command(help=help_for("learn"))
+def learn(
+    lang: Lang = "en",
+    chapter: Annotated[str | None, typer.Option(help=help_for("chapter"))] = None,
+    folder: Annotated[Path, typer.Option(help=help_for("folder"))] = Path("build/learn"),
+) -> None:
+    with told(lang):
+        need(lang, "nbclient")
+        paths = notebooks(lang)
+        chosen = [path for path in paths if chapter in (None, path.stem)]
+        if not chosen:
+            known = ", ".join(path.stem for path in paths)
+            raise ValueError(say(lang, "unknown_chapter", given=chapter, known=known))
+        (folder / lang).mkdir(parents=True, exist_ok=True)
+        for path in chosen:
+            started = time.perf_counter()
+            run_chapter(path, folder / lang / path.name, lang)
+            typer.echo(say(lang, "chapter_done", chapter=path.stem, seconds=round(time.perf_counter() - started)))
+
+
+def run_chapter(path: Path, target: Path, lang: str) -> None:
+    """Run a notebook, and write it with its results; a `RuntimeError` names the error that stopped it."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from tqdm.auto import tqdm
+
+    nb = nbformat.read(path, as_version=4)
+    number = sum(cell.cell_type == "code" for cell in nb.cells)
+    with tqdm(total=number, desc=path.stem, disable=not sys.stderr.isatty(), leave=False) as bar:
+        options = {"timeout": 600, "on_cell_executed": lambda **_: bar.update()}
+        client = NotebookClient(nb, resources={"metadata": {"path": str(target.parent)}}, **options)
+        try:
+            client.execute(env={**os.environ, "PYTHONUTF8": "1"})
+        except CellExecutionError as error:
+            reason = f"{error.ename}: {error.evalue}"
+            raise RuntimeError(say(lang, "failed_chapter", chapter=path.stem, reason=reason)) from None
+    nbformat.write(nb, target)
+
+
+@app.command(help=help_for("lab"))
+def lab(
+    lang: Lang = "en",
+    folder: Annotated[Path, typer.Option(help=help_for("folder"))] = Path("ftcourse-notebooks"),
+    no_open: Annotated[bool, typer.Option("--no-open", help=help_for("no_open"))] = False,
+) -> None:
+    with told(lang):
+        paths, target = notebooks(lang), folder / lang
+        target.mkdir(parents=True, exist_ok=True)
+        fresh = [path for path in paths if not (target / path.name).exists()]
+        for path in fresh:
+            shutil.copy(path, target)
+        values = {"count": len(fresh), "folder": target, "kept": len(paths) - len(fresh)}
+        typer.echo(say(lang, "copied", **values))
+        if not no_open:
+            need(lang, "jupyterlab")
+            subprocess.run([sys.executable, "-m", "jupyterlab", str(target / paths[0].name)], check=False)
+
+
+def kit_state() -> str | None:
+    """What is wrong with the kit, or else None."""
+    from ftcourse.kit import check_folder, manifest
+
+    try:
+        for folder in sorted({"/".join(path.split("/")[:2]) for path in manifest() if path.count("/") >= 2}):
+            check_folder(folder)
+    except OSError as error:
+        return str(error)
+    return None
+
+
+def fontless() -> list[str]:
+    """The languages that have no font for pictures on this machine."""
+    from matplotlib import font_manager, ft2font
+
+    paths = {entry.fname for entry in font_manager.fontManager.ttflist}
+    missing = dict(LETTERS)
+    for path in sorted(paths):
+        try:
+            known = ft2font.FT2Font(path).get_charmap()
+        except (OSError, RuntimeError):
+            continue
+        missing = {lang: letter for lang, letter in missing.items() if ord(letter) not in known}
+    return sorted(missing)
+
+
+def hub_state(lang: str) -> str:
+    """Whether the Hub can be reached."""
+    from ftcourse.kit import check_hub
+
+    try:
+        check_hub(3)
+    except ConnectionError:
+        return say(lang, "unreachable")
+    return say(lang, "reachable")
+
+
+def gigabytes(lang: str, free: int, total: int) -> str:
+    """Two numbers of bytes, in words."""
+    return say(lang, "gigabytes", free=round(free / 1e9, 1), total=round(total / 1e9, 1))
+
+
+@app.command(help=help_for("doctor"))
+def doctor(lang: Lang = "en") -> None:
+    with told(lang):
+        import psutil
+        import torch
+
+        memory, disk, broken, missing = psutil.virtual_memory(), shutil.disk_usage("."), kit_state(), fontless()
+        gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        versions = [f"ftcourse {ftcourse.__version__}", f"Python {platform.python_version()}"]
+        versions += [f"{name} {version(name)}" for name in LIBRARIES]
+        found = {
+            "versions": ", ".join(versions),
+            "cores": os.cpu_count(),
+            "memory": gigabytes(lang, memory.available, memory.total),
+            "gpu": gpu or say(lang, "none"),
+            "kit": broken or say(lang, "whole"),
+            "fonts": say(lang, "no_font", langs=", ".join(missing)) if missing else say(lang, "all_fonts"),
+            "hub": hub_state(lang),
+            "disk": gigabytes(lang, disk.free, disk.total),
+        }
+        for key, value in found.items():
+            typer.echo(f"{say(lang, key)}: {value}")
+        if broken:
+            raise typer.Exit(1)
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

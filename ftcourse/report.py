@@ -1,0 +1,266 @@
+"""The report of a fine-tuning: as a page of its own, in a notebook, in a terminal, and as the model's card."""
+
+import base64
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from html import escape
+
+import matplotlib.pyplot as plt
+
+from ftcourse.loop import History, plot_history
+from ftcourse.messages import message
+
+STYLE = (
+    "body{font-family:system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;line-height:1.5}"
+    "table{border-collapse:collapse;margin:1em 0}th,td{border:1px solid #ccc;padding:.3em .6em;text-align:start}"
+    "td.n{text-align:end}.bar{background:#0072b2;height:.8em}.verdict{padding:.6em 1em;border-inline-start:.4em solid}"
+    ".beaten{border-color:#1a7f37}.close{border-color:#b35900}.not_beaten{border-color:#c00}img{max-width:100%}"
+)
+
+
+USE = 'from transformers import pipeline\n\nclassify = pipeline("text-classification", model=".")'
+
+
+def table_html(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in HTML. Texts are escaped, and each runs in its own direction; a `Markup` cell is taken as it is.
+
+    >>> "&lt;b&gt;" in table_html(["text"], [["<b>"]])
+    True
+    """
+    head = "".join(f'<th dir="auto">{escape(name)}</th>' for name in header)
+    body = "".join(f"<tr>{''.join(map(cell_html, row))}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+class Markup(str):
+    """HTML for a whole cell of a table."""
+
+
+def cell_html(value: object) -> str:
+    """A cell of a table: numbers to the end, texts in their own direction.
+
+    >>> cell_html(0.98765), cell_html("a<b")
+    ('<td class="n">0.988</td>', '<td dir="auto">a&lt;b</td>')
+    """
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, int | float):
+        return f'<td class="n">{value:.3f}</td>' if isinstance(value, float) else f'<td class="n">{value}</td>'
+    return f'<td dir="auto">{escape(str(value))}</td>'
+
+
+def bar(share: float) -> Markup:
+    """A cell with a bar, full at 1."""
+    return Markup(f'<td style="min-width:10rem"><div class="bar" style="width:{100 * share:.1f}%"></div></td>')
+
+
+def shaded(count: int, total: int) -> Markup:
+    """A cell with a count, the darker the larger its share of `total`."""
+    share = count / max(total, 1)
+    colour = "white" if share > 0.5 else "black"
+    return Markup(f'<td class="n" style="background:rgba(0,114,178,{share:.2f});color:{colour}">{count}</td>')
+
+
+def curve_png(history: dict) -> str:
+    """The learning curve as a picture, in base64."""
+    plot_history(History(**history))
+    buffer = io.BytesIO()
+    plt.savefig(buffer, format="png", dpi=110)
+    plt.close()
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def shortened(text: str, length: int = 300) -> str:
+    """The start of a text, with an ellipsis where more of it follows.
+
+    >>> shortened("abcdef", 3)
+    'abc…'
+    """
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+@dataclass
+class Report:
+    """What was read, how well the model does beside the baselines, and where it errs."""
+
+    lang: str
+    source: dict  # name, columns, encoding
+    read: int
+    dropped: dict[str, dict]  # by reason: count, and example, the number and content of the first such row
+    labels: list[dict]  # label, train, valid
+    scores: dict[str, dict[str, float]]  # by who answers
+    right: dict[str, int]  # right answers, by who answers
+    verdict: str
+    history: dict
+    confusion: list[list[int]]
+    mistakes: list[dict]
+    seconds: dict[str, float]
+    setting: dict
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def say(self, key: str, /, **values) -> str:
+        return message(self.lang, "finetune", key, **values)
+
+    @property
+    def names(self) -> list[str]:
+        return [entry["label"] for entry in self.labels]
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+    def files(self) -> dict[str, str]:
+        """The model's card, the page and the numbers, by the names of their files."""
+        numbers = json.dumps(self.as_dict(), ensure_ascii=False)
+        return {"README.md": self.card(), "report.html": self.to_html(), "report.json": numbers}
+
+    def verdict_text(self) -> str:
+        """Whether the tuned model beats the better of the two baselines, in a sentence."""
+        best = max(self.right["majority"], self.right["tfidf"])
+        total = sum(entry["valid"] for entry in self.labels)
+        return self.say(self.verdict, tuned=self.right["tuned"], best=best, total=total)
+
+    def rows_text(self) -> str:
+        train, valid = (sum(entry[part] for entry in self.labels) for part in ("train", "valid"))
+        return self.say("rows", read=self.read, kept=train + valid, train=train, valid=valid)
+
+    def balance_text(self) -> str:
+        """A warning where one label has three times as many rows as another; or else nothing."""
+        ordered = sorted(self.labels, key=lambda entry: entry["train"])
+        least, most = ordered[0], ordered[-1]
+        times = most["train"] / max(least["train"], 1)
+        values = {"largest": most["label"], "smallest": least["label"], "times": f"{times:.0f}"}
+        return self.say("unbalanced", **values) if times >= 3 else ""
+
+    def dropped_rows(self) -> list[tuple]:
+        return [
+            (entry["count"], self.say(f"drop.{why}", least=entry["least"]), shortened(entry["example"], 120))
+            for why, entry in self.dropped.items()
+        ]
+
+    def score_rows(self) -> list[tuple]:
+        return [(self.say(who), *scores.values()) for who, scores in self.scores.items()]
+
+    def score_header(self) -> list[str]:
+        return [self.say("who"), *self.scores["tuned"]]
+
+    def data_html(self) -> str:
+        columns = ", ".join(self.source["columns"])
+        parts = [
+            f"<p>{escape(self.say('source', **(self.source | {'columns': columns})))}</p>",
+            f"<p>{escape(self.rows_text())}</p>",
+        ]
+        if self.dropped:
+            parts.append(table_html([self.say("dropped"), self.say("why"), self.say("example")], self.dropped_rows()))
+        else:
+            parts.append(f"<p>{escape(self.say('none_dropped'))}</p>")
+        return "".join(parts)
+
+    def labels_html(self) -> str:
+        total = sum(entry["train"] for entry in self.labels)
+        header = [self.say(key) for key in ("label", "in_train", "in_valid", "share")]
+        rows = [(entry["label"], entry["train"], entry["valid"], bar(entry["train"] / total)) for entry in self.labels]
+        return table_html(header, rows) + f"<p>{escape(self.balance_text())}</p>"
+
+    def confusion_html(self) -> str:
+        rows = [
+            (name, *(shaded(count, sum(counts)) for count in counts))
+            for name, counts in zip(self.names, self.confusion, strict=True)
+        ]
+        return f"<p>{escape(self.say('confusion_how'))}</p>" + table_html(["", *self.names], rows)
+
+    def mistakes_html(self) -> str:
+        if not self.mistakes:
+            return f"<p>{escape(self.say('no_mistakes'))}</p>"
+        header = [self.say(key) for key in ("text", "label", "answer", "probability")]
+        rows = [
+            (shortened(m["text"]), self.names[m["label"]], self.names[m["prediction"]], m["probability"])
+            for m in self.mistakes
+        ]
+        return f"<p>{escape(self.say('mistakes_how'))}</p>" + table_html(header, rows)
+
+    def time_html(self) -> str:
+        rows = [(self.say(f"seconds.{what}"), round(seconds, 1)) for what, seconds in self.seconds.items()]
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        made = [self.say("model", **self.setting), f"{self.say('made_with')} {versions}"]
+        return table_html([self.say("time"), ""], rows) + "".join(f"<p>{escape(line)}</p>" for line in made)
+
+    def body_html(self) -> str:
+        """The report without the page around it."""
+        verdict = f'<p class="verdict {self.verdict}"><b>{escape(self.verdict_text())}</b></p>'
+        curve = f'<img alt="" src="data:image/png;base64,{curve_png(self.history)}">'
+        sections = {
+            "scores": table_html(self.score_header(), self.score_rows()),
+            "data": self.data_html(),
+            "labels": self.labels_html(),
+            "curve": curve,
+            "confusion": self.confusion_html(),
+            "mistakes": self.mistakes_html(),
+            "time": self.time_html(),
+        }
+        return verdict + "".join(f"<h2>{escape(self.say(key))}</h2>{html}" for key, html in sections.items())
+
+    def to_html(self) -> str:
+        """A page of its own, which needs nothing else; from right to left in Arabic."""
+        title, way = escape(self.say("title")), "rtl" if self.lang == "ar" else "ltr"
+        return (
+            f'<!DOCTYPE html><html lang="{self.lang}" dir="{way}"><head><meta charset="utf-8"><title>{title}</title>'
+            f"<style>{STYLE}</style></head><body><h1>{title}</h1>{self.body_html()}</body></html>\n"
+        )
+
+    def _repr_html_(self) -> str:
+        way = "rtl" if self.lang == "ar" else "ltr"
+        return f'<div dir="{way}">{self.body_html()}</div>'
+
+    def __repr__(self) -> str:
+        dropped = [f"  {count:>6}  {why}" for count, why, _ in self.dropped_rows()]
+        names = list(self.scores["tuned"])
+        scores = [
+            f"  {self.say(who)}: " + ", ".join(f"{name} {values[name]:.3f}" for name in names if name in values)
+            for who, values in self.scores.items()
+        ]
+        lines = [self.rows_text(), *dropped, self.balance_text(), self.say("scores"), *scores, self.verdict_text()]
+        return "\n".join(line for line in lines if line)
+
+    def card(self) -> str:
+        """The model's card, in Markdown."""
+        columns = ", ".join(f"`{name}`" for name in self.source["columns"])
+        counts = [f"| {cell_text(e['label'])} | {e['train']} | {e['valid']} |" for e in self.labels]
+        dropped = [f"- {count}: {why}" for count, why, _ in self.dropped_rows()] or [self.say("none_dropped")]
+        scores = [
+            f"| {cell_text(row[0])} | " + " | ".join(f"{value:.3f}" for value in row[1:]) + " |"
+            for row in self.score_rows()
+        ]
+        header = self.score_header()
+        parts = [
+            f"---\nlanguage: {self.lang}\nlibrary_name: transformers\npipeline_tag: text-classification\n---",
+            f"# {self.say('title')}",
+            self.verdict_text(),
+            f"## {self.say('data')}",
+            self.say("source", **(self.source | {"columns": columns})),
+            self.rows_text(),
+            "\n".join(dropped),
+            f"## {self.say('labels')}",
+            f"| {self.say('label')} | {self.say('in_train')} | {self.say('in_valid')} |\n|---|---|---|\n"
+            + "\n".join(counts),
+            self.balance_text(),
+            f"## {self.say('scores')}",
+            f"| {' | '.join(header)} |\n|{'---|' * len(header)}\n" + "\n".join(scores),
+            f"## {self.say('use')}",
+            f"```python\n{USE}\n```",
+            self.say("limits"),
+            f"## {self.say('made_with')}",
+            self.say("model", **self.setting),
+            "\n".join(f"- {name} {version}" for name, version in self.versions.items()),
+        ]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def cell_text(value: object) -> str:
+    """A value as a cell of a Markdown table.
+
+    >>> cell_text("a|b")
+    'a\\\\|b'
+    """
+    return " ".join(escape(str(value)).split()).replace("|", "\\|")

@@ -1,0 +1,275 @@
+"""Tables of all kinds, read as texts: the encoding is found out, and each error names file, row and column."""
+
+import codecs
+import csv
+import io
+import reprlib
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset, DatasetDict, Features, Value
+
+from ftcourse.checkpoint import reason
+from ftcourse.data import read_table
+from ftcourse.messages import message
+
+ENCODINGS = {"en": ("cp1252",), "ar": ("cp1256",), "zh": ("gb18030",), "zh-Hant": ("big5hkscs", "gb18030")}
+
+
+def trouble(lang: str, key: str, /, **values) -> ValueError:
+    """The error to raise for something wrong with a call or a table, in the words of the language.
+
+    >>> trouble("en", "empty_file", name="a.csv")
+    ValueError("'a.csv' is empty; expected a table with a header and a row or more")
+    """
+    return ValueError(message(lang, "finetune", f"error.{key}", **values))
+
+
+def bad_bytes(path: Path, encoding: str) -> tuple[int, int, bytes] | None:
+    """Line, byte in the line, and bytes of the first thing in a file that an encoding does not know, or else None.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_bytes(b"text\\nCaf\\xe9\\n")
+    ...     bad_bytes(Path(folder, "a.csv"), "utf-8"), bad_bytes(Path(folder, "a.csv"), "cp1252")
+    ((2, 4, b'\\xe9'), None)
+    """
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode(encoding)
+            except UnicodeDecodeError as error:
+                return number, error.start + 1, line[error.start : error.end]
+    return None
+
+
+def find_encoding(path: Path, lang: str) -> str:
+    """The encoding of a text file: UTF-8, with or without a mark at its start, UTF-16, or an old one of the language.
+
+    Raises `ValueError`, with line and byte, where it is none of them.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_bytes("text\\nجيد\\n".encode("cp1256"))
+    ...     find_encoding(Path(folder, "a.csv"), "ar")
+    'cp1256'
+    """
+    with open(path, "rb") as file:
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return "utf-16"
+    tried = ("utf-8-sig", *ENCODINGS[lang])
+    for encoding in tried:
+        if bad_bytes(path, encoding) is None:
+            return encoding
+    line, column, found = bad_bytes(path, "utf-8-sig")
+    raise trouble(
+        lang, "encoding", name=path.name, line=line, column=column, found=found.hex(" "), tried=", ".join(tried)
+    )
+
+
+def find_separator(path: Path, encoding: str, columns: Sequence[str]) -> str:
+    """The character between the cells of a CSV: the one under which its header has the columns.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("text;label\\na, b;1\\n")
+    ...     find_separator(Path(folder, "a.csv"), "utf-8", ["text", "label"])
+    ';'
+    """
+    with open(path, encoding=encoding, newline="") as file:
+        start = io.StringIO(file.read(50_000), newline="")
+    headers = {}
+    for separator in ",;\t|":
+        start.seek(0)
+        headers[separator] = next(csv.reader(start, delimiter=separator), [])
+    return max(headers, key=lambda separator: (set(columns) <= {*headers[separator]}, len(headers[separator])))
+
+
+def cell_text(value: object, *, label: bool = False) -> str | None:
+    """A cell as a text, None for a gap. A label may also be a whole number or a truth value; else it is a `TypeError`.
+
+    >>> cell_text("Good."), cell_text(float("nan")), cell_text(4.0, label=True)
+    ('Good.', None, '4')
+    """
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return None
+    if isinstance(value, str):
+        value.encode()
+        return value
+    if label and isinstance(value, bool | np.bool_ | int | np.integer):
+        return str(value)
+    if label and isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    raise TypeError(reprlib.repr(value))
+
+
+def column_texts(values: Sequence, name: str, column: str, lang: str, *, label: bool = False, start: int = 1) -> list:
+    """The cells of a column as texts or None. A `ValueError` names table, row (counted from 1) and column of a bad one.
+
+    >>> column_texts([1, None], "own.xlsx", "stars", "en", label=True)
+    ['1', None]
+    """
+    texts = []
+    for row, value in enumerate(values, start):
+        try:
+            texts.append(cell_text(value, label=label))
+        except UnicodeEncodeError as error:
+            given = ascii(error.object[error.start : error.end])
+            raise trouble(lang, "surrogate", name=name, row=row, column=column, given=given) from None
+        except TypeError as error:
+            key = "label_cell" if label else "cell"
+            raise trouble(lang, key, name=name, row=row, column=column, given=error) from None
+    return texts
+
+
+def table_rows(path: Path, lang: str, cache_dir: str, **options) -> Dataset:
+    """What `read_table` reads; its errors in the words of the language.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("text\\n")
+    ...     table_rows(Path(folder, "a.csv"), "en", folder)
+    Traceback (most recent call last):
+    ValueError: 'a.csv' has no rows; expected a row or more under its header
+    """
+    try:
+        return read_table(path, cache_dir=cache_dir, **options)
+    except ValueError as error:
+        if "has no rows" in str(error):
+            raise trouble(lang, "no_rows", name=path.name) from None
+        why = getattr(error.__cause__, "__cause__", None) or error.__cause__ or error
+        raise trouble(lang, "unreadable", name=path.name, reason=reason(why)) from error
+
+
+def read_csv(path: Path, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset, str]:
+    """A CSV or TSV with each cell as text, None for a gap, and its encoding.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("text,label\\nGood.,1\\n")
+    ...     read_csv(Path(folder, "a.csv"), ["text", "label"], "en", folder)[0][0]
+    {'text': 'Good.', 'label': '1'}
+    """
+    encoding = find_encoding(path, lang)
+    separator = "\t" if path.suffix.lower() == ".tsv" else find_separator(path, encoding, columns)
+    header = pd.read_csv(path, sep=separator, encoding=encoding, nrows=0, index_col=False).columns
+    features = Features({name: Value("string") for name in header})
+    options = {"encoding": encoding, "sep": separator, "features": features, "index_col": False}
+    return table_rows(path, lang, cache_dir, **options), encoding
+
+
+def read_excel(path: Path, lang: str) -> pd.DataFrame:
+    """The first sheet of an Excel file, with each cell as text, NaN for a gap; a `ValueError` where it is none."""
+    try:
+        return pd.read_excel(path, dtype=str, keep_default_na=False, na_values=[""], engine="openpyxl")
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise trouble(lang, "unreadable", name=path.name, reason=reason(error)) from error
+
+
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx")
+
+
+def read_file(path: Path, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset | pd.DataFrame, str]:
+    """A table from a file, and its encoding; a `ValueError` with the name of the file says what is wrong with it."""
+    if path.suffix.lower() not in TABLES:
+        raise trouble(lang, "suffix", name=path.name, known=", ".join(TABLES))
+    if path.is_dir():
+        raise trouble(lang, "folder", name=str(path))
+    if not path.exists():
+        raise trouble(lang, "no_file", name=str(path))
+    if path.stat().st_size == 0:
+        raise trouble(lang, "empty_file", name=path.name)
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return read_csv(path, columns, lang, cache_dir)
+    if suffix == ".xlsx":
+        return read_excel(path, lang), "xlsx"
+    encoding = "parquet" if suffix == ".parquet" else find_encoding(path, lang)
+    options = {} if suffix == ".parquet" else {"encoding": encoding}
+    return table_rows(path, lang, cache_dir, **options), encoding
+
+
+def open_table(table: object, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset | pd.DataFrame, dict]:
+    """A table of any kind, and where it came from; a `ValueError` where it is none, or cannot be read.
+
+    >>> open_table(pd.DataFrame({"text": ["Good."]}), ["text"], "en", "")[1]
+    {'name': 'table', 'columns': ['text'], 'encoding': 'DataFrame'}
+    """
+    source = {"name": "table", "columns": [*columns], "encoding": type(table).__name__}
+    if isinstance(table, DatasetDict | dict):
+        raise trouble(lang, "splits", splits=", ".join(map(repr, table)), first=next(iter(table), None))
+    if isinstance(table, pd.DataFrame | Dataset):
+        return table, source
+    if not isinstance(table, str | Path):
+        raise trouble(lang, "table_type", given=type(table).__name__)
+    try:
+        rows, encoding = read_file(Path(table), columns, lang, cache_dir)
+    except (OSError, KeyError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise trouble(lang, "unreadable", name=Path(table).name, reason=reason(error)) from error
+    return rows, source | {"name": Path(table).name, "encoding": encoding}
+
+
+def check_table(rows: Dataset | pd.DataFrame, source: dict, lang: str) -> None:
+    """Make sure that a table has rows and the columns asked for, each once.
+
+    >>> check_table(pd.DataFrame({"text": ["Good."]}), {"name": "table", "columns": ["text"]}, "en")
+    """
+    names = [*(rows.columns if isinstance(rows, pd.DataFrame) else rows.column_names)]
+    for column in source["columns"]:
+        if names.count(column) != 1:
+            raise trouble(
+                lang, "no_column", name=source["name"], given=column, columns=", ".join(map(repr, names)) or "-"
+            )
+    if len(rows) == 0:
+        raise trouble(lang, "no_rows", name=source["name"])
+
+
+def plain_batch(
+    batch: dict, indices: Sequence[int], columns: dict[str, str], source: dict, names: list[str] | None, lang: str
+) -> dict[str, list]:
+    """Some rows, their columns renamed as `columns` says, with texts or None in them; `names` are those of labels.
+
+    >>> plain_batch({"stars": [1, None]}, [0, 1], {"stars": "label"}, {"name": "table"}, None, "en")
+    {'label': ['1', None]}
+    """
+    found = {}
+    for column, new in columns.items():
+        values, label = [*batch[column]], new == "label"
+        if label and names:
+            values = [names[value] if isinstance(value, int) and value >= 0 else None for value in values]
+        start = indices[0] + 1 if len(indices) else 1
+        found[new] = column_texts(values, source["name"], column, lang, label=label, start=start)
+    return found
+
+
+def plain_rows(rows: Dataset | pd.DataFrame, source: dict, new: Sequence[str], lang: str) -> Dataset:
+    """The rows with the columns of the source under `new` names: texts, or None for a gap.
+
+    >>> source = {"name": "table", "columns": ["review", "stars"]}
+    >>> plain_rows(pd.DataFrame({"review": ["Good."], "stars": [5]}), source, ["text", "label"], "en")[0]
+    {'text': 'Good.', 'label': '5'}
+    """
+    check_table(rows, source, lang)
+    columns, features = dict(zip(source["columns"], new, strict=True)), Features(dict.fromkeys(new, Value("string")))
+    options = {"columns": columns, "source": source, "names": None, "lang": lang}
+    if isinstance(rows, pd.DataFrame):
+        return Dataset.from_dict(plain_batch(rows, range(len(rows)), **options), features=features)
+    options["names"] = getattr(rows.features[source["columns"][-1]], "names", None)
+    rows = rows.with_format(None).select_columns(source["columns"])
+    how = {"batched": True, "with_indices": True, "remove_columns": rows.column_names, "features": features}
+    return rows.map(plain_batch, fn_kwargs=options, **how)
+
+
+def plain_texts(table: object, columns: Sequence[str], lang: str, cache_dir: str) -> Dataset:
+    """The texts of a table without labels, or pairs of them, in the columns `text` and, for pairs, `text_pair`.
+
+    >>> plain_texts(pd.DataFrame({"review": ["Good.", None]}), ["review"], "en", "")[:]
+    {'text': ['Good.', None]}
+    """
+    if len(columns) not in (1, 2):
+        raise trouble(lang, "text_type", given=reprlib.repr([*columns]))
+    rows, source = open_table(table, columns, lang, cache_dir)
+    return plain_rows(rows, source, ("text", "text_pair")[: len(columns)], lang)

@@ -1,0 +1,226 @@
+"""Nothing is lost: trainings that are killed, disks that are full, files that are damaged."""
+
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from ftcourse import checkpoint
+from ftcourse.checkpoint import Checkpoints, claim_folder, read_checkpoint
+from tests.victim import main, run
+from tools.settings import ROOT
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def same(first, second) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(one, other) for one, other in pairs)
+
+
+def stop_saving_after(monkeypatch, calls: int, error: BaseException) -> None:
+    """Let `calls` checkpoints be written; the next attempt raises an error."""
+    written, save = [], checkpoint.save_file
+
+    def limited(tensors, path, metadata):
+        written.append(path)
+        if len(written) > calls:
+            path.write_bytes(b"half of it")
+            raise error
+        save(tensors, path, metadata)
+
+    monkeypatch.setattr(checkpoint, "save_file", limited)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The model and history of a training that nothing interrupted."""
+    return {
+        sampling: run(tmp_path_factory.mktemp("whole") / "run", sampling=sampling)
+        for sampling in ("random", "group_by_length")
+    }
+
+
+@pytest.mark.parametrize("sampling", ["random", "group_by_length"])
+def test_a_training_killed_again_and_again_ends_in_the_same_weights(whole, tmp_path, sampling):
+    """Twelve kills each, at random moments from the first step on; each time, what is left can be read."""
+    folder, rng, kills = tmp_path / "run", random.Random(sampling), 0
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.victim"])
+    for _ in range(12):
+        process = context.Process(target=main, args=(str(folder), sampling, True))
+        before = newest(folder)
+        process.start()
+        while process.is_alive() and newest(folder) == before:
+            time.sleep(0.001)
+        time.sleep(rng.random() * 0.03)
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+        assert newest(folder)
+        for path in folder.glob("checkpoint-*.safetensors"):
+            read_checkpoint(path)
+    assert kills >= 10
+    process = context.Process(target=main, args=(str(folder), sampling, True))
+    process.start()
+    process.join()
+    final = load_file(folder / "final.safetensors")
+    assert all(torch.equal(final[name], value) for name, value in whole[sampling][0].state_dict().items())
+    assert not list(folder.glob("*.part"))
+
+
+def newest(folder) -> str:
+    return max((path.name for path in folder.glob("checkpoint-*.safetensors")), default="")
+
+
+@pytest.mark.parametrize("calls", range(1, 48, 4))
+def test_stopped_after_any_step_the_history_is_the_same_too(whole, tmp_path, monkeypatch, calls):
+    model, history = whole["random"]
+    with monkeypatch.context() as patch:
+        stop_saving_after(patch, calls, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "run", sampling="random")
+    resumed, found = run(tmp_path / "run", resume=True, sampling="random")
+    assert same(model, resumed)
+    assert (found.losses, found.lrs, found.metrics, found.steps) == (
+        history.losses,
+        history.lrs,
+        history.metrics,
+        history.steps,
+    )
+
+
+@pytest.mark.parametrize("calls", [0, 1, 7])
+def test_a_write_that_fails_ends_in_one_line_and_the_last_checkpoint_is_good(whole, tmp_path, monkeypatch, calls):
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        stop_saving_after(patch, calls, OSError(28, "No space left on device"))
+        with pytest.raises(
+            OSError, match="cannot write the checkpoint .*: No space left on device; make room"
+        ) as error:
+            run(folder, sampling="random")
+    assert "\n" not in str(error.value)
+    assert [path.suffix for path in folder.iterdir()] == [".safetensors"] * min(calls, 2)
+    assert same(run(folder, resume=True, sampling="random")[0], whole["random"][0])
+
+
+def test_a_real_limit_on_the_size_of_files_ends_in_one_line(tmp_path):
+    """What the operating system refuses, half-way through a file: not a patched function."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    command = [sys.executable, "-m", "tests.victim", str(tmp_path / "run"), "random"]
+    process = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, preexec_fn=limit)
+    last = process.stderr.strip().splitlines()[-1]
+    assert process.returncode == 1 and last.startswith("OSError: cannot write the checkpoint"), process.stderr
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_small_file_system_that_is_full_leaves_the_last_checkpoint_readable(tmp_path):
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], capture_output=True)
+    if mount.returncode:
+        pytest.skip("mounting is not allowed here; the other tests of failing writes cover it")
+    try:
+        (tmp_path / "run").mkdir()
+        filler = tmp_path / "filler"
+        command = [sys.executable, "-m", "tests.victim", str(tmp_path / "run"), "random", "resume"]
+        process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while not newest(tmp_path / "run") and process.poll() is None:
+            time.sleep(0.001)
+        with open(filler, "wb", buffering=0) as file:
+            while process.poll() is None:
+                with suppress(OSError):
+                    file.write(b"0" * 4096)
+        errors = process.communicate(timeout=60)[1].decode()
+        assert "cannot write the checkpoint" in errors.splitlines()[-1]
+        assert newest(tmp_path / "run")
+        read_checkpoint(tmp_path / "run" / newest(tmp_path / "run"))
+        filler.unlink()
+        assert subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE).returncode == 0
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.mark.parametrize("left", [0, 5, 1000, -1])
+def test_a_truncated_checkpoint_is_named_and_the_one_before_is_taken(whole, tmp_path, monkeypatch, left):
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        stop_saving_after(patch, 9, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, sampling="random")
+    damaged = folder / newest(folder)
+    damaged.write_bytes(damaged.read_bytes()[:left])
+    with pytest.warns(UserWarning, match=f"{damaged.name}' is damaged: .*; going on from 'checkpoint-00000008"):
+        resumed, _ = run(folder, resume=True, sampling="random")
+    assert same(resumed, whole["random"][0])
+
+
+def test_where_all_checkpoints_are_damaged_the_message_says_so(tmp_path):
+    run(tmp_path / "run", epochs=1)
+    for path in (tmp_path / "run").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="is damaged: .*, and there is no other; delete the folder") as error:
+        run(tmp_path / "run", epochs=1, resume=True)
+    assert "\n" not in str(error.value)
+
+
+def test_a_finished_training_is_not_trained_on(whole, tmp_path):
+    run(tmp_path / "run", sampling="random")
+    model, history = run(tmp_path / "run", resume=True, sampling="random")
+    assert same(model, whole["random"][0]) and len(history.steps) == 3
+
+
+@pytest.mark.parametrize(("name", "value"), [("lr", 0.02), ("batch_size", 4), ("seed", 1), ("epochs", 4)])
+def test_a_training_begun_otherwise_is_not_continued(tmp_path, name, value):
+    run(tmp_path / "run")
+    with pytest.raises(ValueError, match=f"was begun with {name}=.*, not {value}; go on with the same"):
+        run(tmp_path / "run", resume=True, **{name: value})
+
+
+def test_nothing_is_overwritten_unasked(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="is not empty, and nothing is overwritten; choose another"):
+        run(tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run", "/proc/run"):
+        with pytest.raises(OSError, match="cannot write to the folder .*; choose another"):
+            claim_folder(folder)
+
+
+def test_resume_without_a_folder_is_refused():
+    with pytest.raises(ValueError, match="resume=True needs output_dir"):
+        run(None, resume=True)
+
+
+def test_a_checkpoint_is_plain_safetensors(tmp_path):
+    run(tmp_path / "run", epochs=1)
+    files = list((tmp_path / "run").iterdir())
+    assert files and all(path.suffix == ".safetensors" for path in files)
+    with safe_open(files[0], framework="pt") as file:
+        assert [*file.metadata()] == ["state"]
+
+
+def test_shared_weights_are_written_once_and_come_back(tmp_path):
+    layer = torch.nn.Linear(2, 2)
+    assert [name for name, _ in checkpoint.weights(torch.nn.Sequential(layer, layer))] == ["0.weight", "0.bias"]
+
+
+def test_the_folder_of_another_plan_is_named(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "run", {"lr": 0.1})
+    with pytest.raises(ValueError, match="was begun with lr=0.2, not 0.1"):
+        checkpoints.check_plan({"lr": 0.2})

@@ -1,0 +1,206 @@
+"""The command line: what it does, what it says, and with which exit code it ends."""
+
+import csv
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from ftcourse import cli
+from ftcourse.cli import app, neutral
+from ftcourse.kit import Kit
+from tests.tiny import tiny_checkpoint
+from tools.settings import ROOT
+
+RUNNER = CliRunner()
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+STARS = Kit().model("stars")
+
+
+def ask(*words: object, code: int = 0):
+    """Call the command line, and want an exit code."""
+    result = RUNNER.invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result
+
+
+@pytest.fixture
+def reviews(tmp_path):
+    texts = [f"{word} food, visit {n}" for n in range(20) for word in ("good", "bad")]
+    pd.DataFrame({"review": texts, "stars": [5, 1] * 20}).to_csv(tmp_path / "reviews.csv", index=False)
+    return tmp_path / "reviews.csv"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> str:
+    return tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
+
+
+def finetune(reviews, tiny, *more, code=0):
+    out = reviews.parent / "model"
+    return ask(
+        "finetune", reviews, "--text", "review", "--label", "stars", "--out", out, "--model", tiny, *more, code=code
+    )
+
+
+def test_from_a_table_to_answers(reviews, tiny, tmp_path):
+    said = finetune(reviews, tiny, "--epochs", 1).output
+    assert "40 rows were read" in said and "The model is in" in said
+    ask("predict", tmp_path / "model", reviews, "--text", "review", "--out", tmp_path / "answers.csv")
+    answers = pd.read_csv(tmp_path / "answers.csv", dtype=str)
+    assert list(answers) == ["review", "label", "probability"] and {*answers["label"]} <= {"1", "5"}
+    assert answers["review"].tolist() == pd.read_csv(reviews)["review"].tolist()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "model", "reviews.csv"]
+
+
+def test_settings_arrive(reviews, tiny, tmp_path):
+    finetune(reviews, tiny, "--epochs", 2, "--batch-size", 5, "--lr", 0.001, "--seed", 7, "--validation", 0.25)
+    setting = json.loads((tmp_path / "model" / "report.json").read_text())["setting"]
+    assert (setting["epochs"], setting["batch_size"], setting["lr"], setting["seed"]) == (2, 5, 0.001, 7)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["finetune"], "Missing argument"),
+        (["finetune", "none.csv", "--text", "a", "--label", "b", "--out", "{tmp}/m"], "there is no file 'none.csv'"),
+        (["finetune", "{reviews}", "--text", "a", "--label", "b", "--out", "{tmp}/m"], "has no column 'a'"),
+        (["finetune", "{reviews}", "--text", "review", "--label", "stars", "--out", "{tmp}"], "is not empty"),
+        (["finetune", "{reviews}", "--lang", "tlh"], "unknown language 'tlh'"),
+        (
+            ["finetune", "{reviews}", "--text", "review", "--label", "stars", "--out", "{tmp}/m", "--epochs", "0"],
+            "epochs",
+        ),
+        (["predict", "{tmp}", "{reviews}", "--text", "review", "--out", "{tmp}/a.csv"], "no model could be loaded"),
+        (["predict", STARS, "{reviews}", "--text", "nothing", "--out", "{tmp}/a.csv"], "has no column 'nothing'"),
+        (["predict", STARS, "{reviews}", "--text", "review", "--out", "{reviews}"], "nothing is overwritten"),
+        (["learn", "--chapter", "99_none"], "unknown chapter '99_none'; known: 00_start"),
+        (["nothing"], "No such command"),
+    ],
+)
+def test_a_wrong_call_ends_with_2_and_says_why(reviews, tmp_path, words, expected):
+    before = reviews.read_bytes()
+    result = ask(*(str(word).format(tmp=tmp_path, reviews=reviews) for word in words), code=2)
+    assert expected in " ".join(re.sub(r"[│╭╮╰╯─]", " ", result.output).split())
+    assert "Traceback" not in result.output and reviews.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
+
+
+def test_a_run_that_fails_ends_with_1(reviews, tiny, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ftcourse.checkpoint.save_file", full)
+    said = finetune(reviews, tiny, code=1).output
+    assert "No space left on device" in said and "Traceback" not in said
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "answers.csv"
+    said = ask("predict", STARS, reviews, "--text", "review", "--out", path, code=1).output
+    assert "cannot write" in said
+
+
+def test_stopped_with_ctrl_c_and_gone_on_with_resume(reviews, tiny, tmp_path):
+    words = ["finetune", reviews, "--text", "review", "--label", "stars", "--out", tmp_path / "model", "--model", tiny]
+    command = [sys.executable, "-m", "ftcourse.cli", *map(str, words), "--epochs", "2000", "--batch-size", "4"]
+    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list((tmp_path / "model").glob("training/*.safetensors")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 1 and "--resume" in errors and "Traceback" not in errors
+    assert (
+        "was begun with epochs=2000, not 1"
+        in finetune(reviews, tiny, "--epochs", 1, "--batch-size", 4, "--resume", code=2).output
+    )
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_what_a_spreadsheet_would_calculate_gets_an_apostrophe(start):
+    assert neutral(f"{start}1+1") == f"'{start}1+1" and neutral(f"a{start}") == f"a{start}"
+
+
+def test_formulas_in_answers(tmp_path):
+    (tmp_path / "new.csv").write_text('review\n"=HYPERLINK(""x"")"\ngood\n""\n', encoding="utf-8")
+    words = ("predict", STARS, tmp_path / "new.csv", "--text", "review", "--out", tmp_path / "answers.csv")
+    assert "1 cells began like a formula" in ask(*words).output
+    with open(tmp_path / "answers.csv", encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file))
+    assert [row[0] for row in rows] == ["review", '\'=HYPERLINK("x")', "good", ""] and rows[3][1:] == ["", ""]
+    ask(*words, code=2)
+    ask(*words, "--raw", "--force")
+    assert '\n"=HYPERLINK' in (tmp_path / "answers.csv").read_text(encoding="utf-8-sig")
+
+
+def test_a_write_that_fails_leaves_the_old_answers(reviews, tmp_path, monkeypatch):
+    (tmp_path / "answers.csv").write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cli, "write_answers", full)
+    words = ("predict", STARS, reviews, "--text", "review", "--out", tmp_path / "answers.csv", "--force")
+    assert "No space left on device" in ask(*words, code=1).output
+    assert (tmp_path / "answers.csv").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "reviews.csv"]
+
+
+def peak_megabytes(tmp_path, tiny, size: int) -> float:
+    """The most memory that `ftcourse predict` takes for a table with `size` rows."""
+    with open(tmp_path / "big.csv", "w", encoding="utf-8") as file:
+        file.write("review\n")
+        file.writelines(
+            f"{n} a review of some length, written for this test and for nothing else\n" for n in range(size)
+        )
+    words = ["predict", tiny, tmp_path / "big.csv", "--text", "review", "--out", tmp_path / "out.csv", "--force"]
+    process = subprocess.Popen([sys.executable, "-m", "ftcourse.cli", *map(str, words)], cwd=ROOT, env=ENVIRONMENT)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0 and (tmp_path / "out.csv").read_bytes().count(b"\n") == size + 1
+    return usage.ru_maxrss / 1024
+
+
+@pytest.mark.skipif(not hasattr(resource, "RUSAGE_CHILDREN"), reason="needs wait4")
+def test_ten_times_the_rows_take_as_much_memory(tmp_path, tiny):
+    few, many = (peak_megabytes(tmp_path, tiny, size) for size in (4000, 40_000))
+    assert many < 1.1 * few
+
+
+def test_doctor_tells_about_the_machine():
+    lines = dict(line.split(": ", 1) for line in ask("doctor").output.splitlines())
+    assert [*lines] == ["versions", "cores", "memory", "GPU", "kit", "fonts for pictures", "Hub", "disk"]
+    assert lines["kit"] == "whole" and "torch" in lines["versions"] and int(lines["cores"]) >= 1
+
+
+def test_doctor_finds_a_damaged_kit(monkeypatch):
+    def damaged(_):
+        raise OSError("A file of the kit was altered: x")
+
+    monkeypatch.setattr("ftcourse.kit.check_folder", damaged)
+    assert "kit: A file of the kit was altered: x" in ask("doctor", code=1).output
+
+
+def test_lab_copies_and_keeps_what_is_there(tmp_path):
+    said = ask("lab", "--folder", tmp_path, "--no-open").output
+    copies = sorted((tmp_path / "en").glob("*.ipynb"))
+    assert len(copies) >= 8 and f"{len(copies)} notebooks were copied" in said
+    copies[0].write_text("mine")
+    copies[1].unlink()
+    assert "1 notebooks were copied" in ask("lab", "--folder", tmp_path, "--no-open").output
+    assert copies[0].read_text() == "mine"
+
+
+def test_learn_runs_a_chapter(tmp_path):
+    assert "00_start: " in ask("learn", "--chapter", "00_start", "--folder", tmp_path).output
+    assert (tmp_path / "en" / "00_start.ipynb").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("command", ["finetune", "predict", "learn", "lab", "doctor"])
+def test_help_has_an_example(command):
+    assert f"Example: ftcourse {command}" in " ".join(ask(command, "--help").output.split())

@@ -1,0 +1,368 @@
+"""From tables of all kinds to a model, a report, and messages that say what is wrong."""
+
+import codecs
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from datasets import ClassLabel, Dataset, DatasetDict
+from transformers import AutoTokenizer, pipeline
+
+from ftcourse import finetune as chapter
+from ftcourse.finetune import finetune, load_report, prepare, row_keys, sort_rows
+from ftcourse.inference import Predictor
+from ftcourse.kit import Kit
+from ftcourse.loop import TrainConfig
+from ftcourse.tables import find_encoding
+from tests.tiny import FAST, tiny_checkpoint, wild_table
+from tools.settings import ROOT
+
+WILD = {"en": ("cp1252", "utf-8-sig", "utf-16"), "ar": ("cp1256", "utf-8"), "zh": ("gb18030", "utf-8-sig")}
+DROPPED = {"no_text": 60, "no_label": 20, "duplicate": 100, "contradiction": 20}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> str:
+    return tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    """Forty reviews, half good and half bad, and a column of numbers."""
+    texts = [f"{word} food, visit {n}" for n in range(20) for word in ("good", "bad")]
+    return pd.DataFrame({"review": texts, "stars": ["good", "bad"] * 20, "id": range(40)})
+
+
+@pytest.fixture
+def call(tiny, tmp_path):
+    """`finetune` with all that a test does not care about."""
+
+    def run(table, **options):
+        defaults = {"text": "review", "label": "stars", "model": tiny, "config": FAST, "output_dir": tmp_path / "out"}
+        return finetune(table, **(defaults | options))
+
+    return run
+
+
+@pytest.mark.parametrize(("lang", "encoding"), [(lang, one) for lang, known in WILD.items() for one in known])
+def test_a_wild_csv_trains_without_hand_work(call, tmp_path, lang, encoding):
+    wild = wild_table(lang, 8000)
+    separator = ";" if encoding == "utf-8" else ","
+    wild.to_csv(tmp_path / "wild.csv", index=False, encoding=encoding, sep=separator)
+    call(tmp_path / "wild.csv", lang=lang)
+    report = load_report(tmp_path / "out")
+    assert {why: entry["count"] for why, entry in report.dropped.items()} == DROPPED
+    assert report.read == len(wild) and report.source["encoding"] == encoding
+    kept = sum(entry["train"] + entry["valid"] for entry in report.labels)
+    assert kept == len(wild) - sum(DROPPED.values())
+    assert report.names == ["0", "1", "2", "3", "4"] and report.balance_text()
+    valid = sum(entry["valid"] for entry in report.labels)
+    assert np.sum(report.confusion) == valid == round(kept * 0.1)
+    assert np.trace(report.confusion) == report.right["tuned"]
+    assert report.scores["tuned"]["accuracy"] == pytest.approx(report.right["tuned"] / valid)
+    biggest = max(report.labels, key=lambda entry: entry["train"])
+    assert report.right["majority"] == biggest["valid"]
+
+
+def test_sixty_thousand_rows_need_less_than_two_gigabytes(tiny, tmp_path):
+    wild_table("en", 60_000).to_csv(tmp_path / "wild.csv", index=False)
+    code = (
+        "import resource, sys; from ftcourse.finetune import finetune; from tests.tiny import FAST\n"
+        "finetune('wild.csv', text='review', label='stars', model=sys.argv[1], output_dir='out', config=FAST)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", code, tiny], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout.split()[-1]) < 2000
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet", "xlsx"])
+def test_every_format_gives_the_same_rows(frame, tmp_path, suffix):
+    path = tmp_path / f"own.{suffix}"
+    {
+        "csv": lambda: frame.to_csv(path, index=False),
+        "tsv": lambda: frame.to_csv(path, index=False, sep="\t"),
+        "jsonl": lambda: frame.to_json(path, orient="records", lines=True),
+        "parquet": lambda: frame.to_parquet(path),
+        "xlsx": lambda: frame.to_excel(path, index=False),
+    }[suffix]()
+    columns = ["review", "stars"]
+    found = prepare(path, columns, "en", 0.25, 0, str(tmp_path / "work"))
+    wanted = prepare(frame, columns, "en", 0.25, 0, "")
+    assert found.train[:] == wanted.train[:] and found.names == ["bad", "good"]
+    assert prepare(Dataset.from_pandas(frame), columns, "en", 0.25, 0, "").valid[:] == wanted.valid[:]
+
+
+def test_the_names_of_a_class_label_are_kept(frame):
+    rows = Dataset.from_pandas(frame).cast_column("stars", ClassLabel(names=["good", "bad"]))
+    assert prepare(rows, ["review", "stars"], "en", 0.25, 0, "").names == ["bad", "good"]
+
+
+@pytest.mark.parametrize("labels", [[1, 2], [1.0, 2.0], ["1", "2"], [np.int8(1), np.int8(2)]])
+def test_whole_numbers_are_labels_however_they_are_written(frame, labels):
+    frame["stars"] = [*labels] * 20
+    assert prepare(frame, ["review", "stars"], "en", 0.25, 0, "").names == ["1", "2"]
+
+
+def test_no_text_is_in_both_parts(frame):
+    doubled = pd.concat([frame, frame.assign(review=frame["review"] + "  ")])
+    found = prepare(doubled, ["review", "stars"], "en", 0.25, 0, "")
+    assert found.dropped["duplicate"]["count"] == 40
+    assert not {*found.train["text"]} & {*found.valid["text"]}
+
+
+def test_reasons_are_given_in_order_and_rows_are_counted_once():
+    rows = Dataset.from_dict({"text": ["a", "a", "a", None, "b", "c"], "label": ["x", "x", "y", None, None, "x"]})
+    groups = sort_rows(*row_keys(rows)[:2])
+    assert sorted(row for group in groups.values() for row in group) == [*range(6)]
+    assert groups["no_text"].tolist() == [3] and groups["no_label"].tolist() == [4]
+    assert groups["duplicate"].tolist() == [1] and groups["contradiction"].tolist() == [0, 2]
+
+
+def test_what_is_saved_loads_as_predictor_and_as_pipeline(call, frame, tmp_path):
+    predictor = call(frame)
+    texts = frame["review"].tolist()[:5]
+    answers = predictor.predict(texts)
+    again = Predictor(tmp_path / "out").predict(texts)
+    assert again.labels == answers.labels and {*answers.labels} <= {"good", "bad"}
+    piped = pipeline("text-classification", model=str(tmp_path / "out"))(texts)
+    assert [answer["label"] for answer in piped] == answers.labels
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "report.html",
+        "report.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+
+
+def test_the_card_has_data_figures_and_versions(call, frame, tmp_path):
+    call(frame)
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "40 rows were read" in card and f"torch {torch.__version__.split('+')[0]}" in card
+    assert re.search(r"\| the tuned model \| \d\.\d+ \|", card) and "| good | 18 | 2 |" in card
+
+
+@pytest.mark.parametrize("lang", ["en", "ar", "zh"])
+def test_the_page_needs_nothing_else_and_runs_in_the_right_direction(call, frame, tmp_path, lang):
+    call(frame, lang=lang)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f'<html lang="{lang}" dir="{"rtl" if lang == "ar" else "ltr"}">' in page
+    assert not re.findall(r'(?:src|href)="(?!data:)', page) and "<script" not in page and "<link" not in page
+    assert "data:image/png;base64," in page
+
+
+def test_html_in_texts_and_labels_is_shown_and_not_obeyed(call, frame, tmp_path):
+    evil = "<script>alert(1)</script>"
+    frame["review"] += evil
+    frame.loc[0, "review"] = None
+    frame["stars"] += evil
+    call(frame.rename(columns={"review": evil}), text=evil, validation=0.5)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert evil not in page and "&lt;script&gt;" in page
+    assert evil not in load_report(tmp_path / "out")._repr_html_()
+
+
+def test_a_model_that_does_not_beat_the_baseline_is_told_so(call, frame, tmp_path, capsys):
+    call(frame, config=TrainConfig(epochs=1, lr=1e-9))
+    report = load_report(tmp_path / "out")
+    assert report.verdict == "not_beaten" and "does NOT beat the best baseline" in report.to_html()
+    assert "does NOT beat" in capsys.readouterr().out
+
+
+def test_verdicts_follow_from_the_answers():
+    right, wrong = np.ones(50, bool), np.zeros(50, bool)
+    assert chapter.judge(right, wrong) == "beaten"
+    assert chapter.judge(wrong, right) == chapter.judge(right, right) == "not_beaten"
+    assert chapter.judge(np.arange(50) < 1, wrong) == "close"
+
+
+def test_pairs_of_texts(call, frame, tmp_path):
+    frame["reply"] = frame["review"].str.upper()
+    predictor = call(frame, text=["review", "reply"])
+    assert len(predictor.predict(["good food"], ["GOOD FOOD"]).labels) == 1
+    assert load_report(tmp_path / "out").source["columns"] == ["review", "reply", "stars"]
+    with pytest.raises(ValueError, match="texts has 2 and pairs has 1"):
+        predictor.predict(["a", "b"], ["c"])
+
+
+def test_own_metrics_are_in_the_report(call, frame, tmp_path):
+    call(frame, metrics=lambda prediction: {"rows": len(prediction.label_ids)})
+    assert load_report(tmp_path / "out").scores["tuned"] == {"rows": 4.0}
+
+
+def test_a_model_without_a_padding_token_can_be_tuned(call, frame):
+    assert call(frame, model=Kit().model("writer")).predict(["good food", "bad"]).labels
+
+
+def test_a_model_with_another_head_can_be_tuned(call, frame):
+    assert call(frame, model=Kit().model("stars")).model.config.num_labels == 2
+
+
+def test_a_stopped_call_goes_on_and_ends_in_the_same_weights(call, frame, tmp_path):
+    config = TrainConfig(epochs=3, batch_size=8, lr=5e-3, save_steps=2)
+    asked = []
+
+    def stop(prediction):
+        asked.append(1)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return chapter.accuracy_f1(prediction)
+
+    with pytest.raises(KeyboardInterrupt):
+        call(frame, config=config, metrics=stop)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["training"]
+    with pytest.raises(FileExistsError, match="is not empty, and nothing is overwritten"):
+        call(frame, config=config)
+    resumed = call(frame, config=config, resume=True)
+    whole = call(frame, config=config, output_dir=tmp_path / "whole")
+    pairs = zip(resumed.model.state_dict().values(), whole.model.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert load_report(tmp_path / "out").history["losses"] == load_report(tmp_path / "whole").history["losses"]
+
+
+def test_resuming_what_is_finished_trains_nothing(call, frame, monkeypatch):
+    first = call(frame)
+    monkeypatch.setattr(chapter, "fit", None)
+    assert call(frame, resume=True).predict(["good"]).labels == first.predict(["good"]).labels
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_a_full_disk_while_saving_loses_nothing(call, frame, tmp_path, monkeypatch, number):
+    """The n-th move of a file fails; then there is room again."""
+    replace = chapter.os.replace
+
+    def limited(source, target):
+        if "out/.part" in str(source):
+            saved.append(target)
+            if len(saved) == number:
+                raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    saved = []
+    with monkeypatch.context() as patch:
+        patch.setattr(chapter.os, "replace", limited)
+        with pytest.raises(OSError, match="cannot be saved in .*: No space left on device; make room") as error:
+            call(frame)
+    assert "\n" not in str(error.value) and not (tmp_path / "out" / "report.json").exists()
+    assert list((tmp_path / "out" / "training").glob("*.safetensors"))
+    assert call(frame, resume=True).predict(["good"]).labels
+
+
+def write(path, content) -> str:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def bad_tables(tmp_path, frame) -> dict:
+    """By name: the table, what else is in the call, and the message that is expected."""
+
+    def file(name, content):
+        return write(tmp_path / name, content)
+
+    good = frame.assign(half=pd.Series(["\ud800"] * 40, dtype=object))
+    return {
+        "no table": (None, {}, "table is a NoneType; expected the path of a file"),
+        "list": ([1], {}, "table is a list; expected the path"),
+        "splits": (DatasetDict(train=Dataset.from_pandas(frame)), {}, "has the splits 'train'; pass one of them"),
+        "no file": (tmp_path / "none.csv", {}, "there is no file '.*none.csv'; check its name"),
+        "suffix": (file("a.docx", "x"), {}, "cannot tell the format of 'a.docx' by its suffix; known: .csv"),
+        "no suffix": (file("reviews", "x"), {}, "cannot tell the format of 'reviews'"),
+        "folder": ((tmp_path / "f.csv", (tmp_path / "f.csv").mkdir())[0], {}, "f.csv' is a folder; expected"),
+        "empty": (file("e.csv", ""), {}, "'e.csv' is empty; expected a table with a header"),
+        "only a header": (file("h.csv", "review,stars\n"), {}, "'h.csv' has no rows; expected a row"),
+        "bytes": (file("b.csv", b"review,stars\nab\x81,1\n"), {}, "'b.csv', line 2, byte 3: cannot read the bytes 81"),
+        "cells": (
+            file("c.csv", "review,stars\na,1\nb,2,3\n"),
+            {},
+            "cannot read 'c.csv': .*Expected 2 fields in line 3",
+        ),
+        "quote": (file("q.csv", 'review,stars\na,1\n"b,2\n'), {}, "cannot read 'q.csv': .*EOF inside string"),
+        "json": (file("j.jsonl", '{"review": "a", "stars": 1}\n{"review"\n'), {}, "cannot read 'j.jsonl': "),
+        "parquet": (file("p.parquet", b"PAR1 not really"), {}, "cannot read 'p.parquet': "),
+        "excel": (file("x.xlsx", b"not a workbook"), {}, "cannot read 'x.xlsx': "),
+        "text column": (frame, {"text": "reviews"}, "'table' has no column 'reviews'; its columns: 'review', 'stars'"),
+        "label column": (frame, {"label": "star"}, "'table' has no column 'star'"),
+        "column in file": (file("n.csv", "a,b\n1,2\n"), {}, "'n.csv' has no column 'review'; its columns: 'a', 'b'"),
+        "same column": (frame, {"label": "review"}, "'review' is both text and label"),
+        "text type": (frame, {"text": 3}, "text is 3; expected the name of a column"),
+        "three texts": (frame, {"text": ["a", "b", "c"]}, "text is .*; expected the name of a column, or a pair"),
+        "label type": (frame, {"label": None}, "label is None; expected the name of a column"),
+        "numbers as texts": (frame, {"text": "id"}, "'table', row 1, column 'id': got 0; expected a text"),
+        "numbers in a file": (
+            file("d.csv", "price,stars\n" + "1.50,a\n2.50,b\n" * 9),
+            {"text": "price"},
+            "the column 'price' of 'd.csv' has no letters, only values such as '1.50'",
+        ),
+        "half a character": (good, {"text": "half"}, "row 1, column 'half': the text has half a character"),
+        "broken stars": (frame.assign(stars=2.5), {}, "row 1, column 'stars': got 2.5; expected a label"),
+        "lists as labels": (frame.assign(stars=[[1]] * 40), {}, r"row 1, column 'stars': got \[1\]; expected a label"),
+        "all texts missing": (frame.assign(review=None), {}, "no row of 'table' can be used .no_text: 40.; check"),
+        "all labels missing": (frame.assign(stars=None), {}, "no row of 'table' can be used .no_label: 40."),
+        "one label": (frame.assign(stars="x"), {}, "all usable rows of 'table' have the label 'x'; expected two"),
+        "ids as labels": (frame, {"label": "id"}, "most labels in the column 'id' of 'table' occur only once"),
+        "validation 0": (frame, {"validation": 0.0}, "validation is 0.0; expected a share of the rows above 0"),
+        "validation 20": (frame, {"validation": 20}, "validation is 20; expected a share"),
+        "few rows": (frame, {"validation": 0.99}, "40 usable rows with 2 labels cannot be split with validation=0.99"),
+        "language": (frame, {"lang": "tlh"}, "unknown language 'tlh'; known: en, ar, zh, zh-Hant"),
+        "output": (frame, {"output_dir": 7}, "output_dir is 7; expected the path of a folder"),
+        "config": (frame, {"config": {"lr": 1}}, "config must be a TrainConfig, as in .*; got {'lr': 1}"),
+        "metrics": (frame, {"metrics": "f1"}, "metrics must be a function, .*; got 'f1'"),
+        "scores": (frame, {"metrics": lambda prediction: 0.5}, "metrics must return a dictionary of scores, got 0.5"),
+        "no model": (frame, {"model": str(tmp_path / "no")}, "no model could be loaded from .*no': "),
+        "no weights": (frame, {"model": str(tmp_path)}, "no model could be loaded from "),
+    }
+
+
+def test_bad_input_is_met_with_its_own_message(call, frame, tmp_path):
+    cases, said, other = bad_tables(tmp_path, frame), {}, {}
+    assert len(cases) >= 30
+    for number, (name, (table, options, expected)) in enumerate(cases.items()):
+        folder = tmp_path / f"out{number}"
+        with pytest.raises(ValueError) as error:
+            call(table, **({"output_dir": folder} | options))
+        said[name] = str(error.value)
+        if not re.search(expected, said[name]) or "\n" in said[name] or (folder / "report.json").exists():
+            other[name] = said[name]
+    assert not other
+    assert len({*said.values()}) == len(cases)
+
+
+def test_row_numbers_are_right_beyond_the_first_thousand(tmp_path):
+    rows = Dataset.from_dict({"review": ["a"] * 2500, "stars": [1.0] * 2345 + [2.5] + [1.0] * 154})
+    with pytest.raises(ValueError, match="row 2346, column 'stars': got 2.5"):
+        prepare(rows, ["review", "stars"], "en", 0.1, 0, str(tmp_path))
+
+
+def test_an_output_folder_that_is_a_file_is_refused(call, frame, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot write to the folder"):
+        call(frame, output_dir=tmp_path / "file")
+
+
+def test_weights_in_a_pickle_are_not_read(call, frame, tmp_path, tiny):
+    folder = tmp_path / "pickled"
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(folder)
+    config = json.loads((chapter.Path(tiny) / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config))
+    torch.save({}, folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="no model could be loaded from .*pickled.*safetensors"):
+        call(frame, model=str(folder))
+
+
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE])
+def test_a_mark_at_the_start_tells_the_encoding(tmp_path, mark):
+    encoding = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le"}[mark]
+    path = write(tmp_path / "a.csv", mark + "review,stars\nété,1\n".encode(encoding))
+    assert find_encoding(path, "en") == {"utf-8": "utf-8-sig", "utf-16-le": "utf-16"}[encoding]

@@ -1,0 +1,40 @@
+"""A tiny training for a process of its own, which the tests kill: `python -m tests.victim FOLDER SAMPLING [resume]`."""
+
+import sys
+
+import numpy as np
+import torch
+from datasets import Dataset
+from safetensors.torch import save_file
+from transformers import BertConfig, BertForSequenceClassification, default_data_collator
+
+from ftcourse.loop import TrainConfig, train
+
+
+def tiny_model() -> BertForSequenceClassification:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    return BertForSequenceClassification(BertConfig(vocab_size=50, **sizes))
+
+
+def tiny_data(size: int = 60) -> Dataset:
+    rows = np.random.default_rng(0).integers(1, 50, (size, 6)).tolist()
+    return Dataset.from_dict({"input_ids": rows, "labels": [row[0] % 2 for row in rows]})
+
+
+def run(folder, resume: bool = False, **options):
+    """Train with a checkpoint after each step; the model and its history."""
+    model, data = tiny_model(), tiny_data()
+    config = TrainConfig(**{"epochs": 3, "batch_size": 2, "accumulation": 2, "lr": 1e-2, "save_steps": 1} | options)
+    history = train(model, data, data, collate=default_data_collator, config=config, output_dir=folder, resume=resume)
+    return model, history
+
+
+def main(folder: str, sampling: str, resume: bool) -> None:
+    torch.set_num_threads(1)
+    trained, _ = run(folder, resume, sampling=sampling)
+    save_file(dict(trained.state_dict()), f"{folder}/final.safetensors")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], "resume" in sys.argv)
