@@ -12,8 +12,9 @@ from datasets import load_dataset
 from transformers import AutoTokenizer, pipeline
 
 from benchmarks.measure import compare, report, take_turns
-from ftcourse.inference import BATCH_TOKENS, Predictor, batch_logits, load_classifier, pad_rows, token_batches
+from ftcourse.inference import BATCH_TOKENS, Predictor, batch_logits, load_classifier, token_batches
 from ftcourse.kit import Kit
+from ftcourse.loop import pad_rows
 
 NUM_TEXTS = 2000
 ROUNDS = 3

@@ -45,17 +45,17 @@ def launch(number: int) -> dict[str, float]:
 
 
 def work(file: Path) -> None:
-    from accelerate import PartialState
+    from accelerate import Accelerator, PartialState
 
     from benchmarks.train import kit_task
     from ftcourse.loop import TrainConfig, train
 
-    task, state = kit_task("reviews", num_rows=480, num_valid=1), PartialState()
+    task, state = kit_task("reviews", num_rows=480, num_valid=1), Accelerator().state
     config = TrainConfig(epochs=2, batch_size=STEP // state.num_processes, lr=task.lr)
     history = train(task.new_model(0), task.train_data, collate=task.collate, config=config)
     if state.is_main_process:
         file.write_text(json.dumps({"training": history.seconds[-1], "loss": history.losses[-1]}))
-    state.destroy_process_group()
+    PartialState().destroy_process_group()
 
 
 if __name__ == "__main__":

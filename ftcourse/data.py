@@ -21,22 +21,25 @@ from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerBase
 
 # %% ../nbs/en/03_data.ipynb #pools-code
-def length_batches(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[list[int]]:
+def length_batches(
+    lengths: np.ndarray, batch_size: int, rng: np.random.Generator, together: int = 1
+) -> list[list[int]]:
     """Row numbers in batches of similar length, each row once, in an order that `rng` decides.
 
-    Rows are sorted by length within random pools of 4 to 50 batches; a smaller batch comes last.
+    Rows are sorted by length within random pools of 4 to 50 batches; a smaller batch comes last. `together` batches
+    in a row have similar lengths, one for each of so many processes.
 
     >>> batches = length_batches(np.array([3, 40, 4, 41]), 2, np.random.default_rng(0))
     >>> sorted(sorted(batch) for batch in batches)
     [[0, 2], [1, 3]]
     """
-    order = rng.permutation(len(lengths))
-    whole, rest = np.split(order, [len(order) - len(order) % batch_size])
-    pool_size = batch_size * min(50, max(4, len(order) // (4 * batch_size)))
+    order, step = rng.permutation(len(lengths)), batch_size * together
+    whole, rest = np.split(order, [len(order) - len(order) % step])
+    pool_size = step * min(50, max(4, len(order) // (4 * step)))
     pools = np.split(whole, range(pool_size, len(whole), pool_size))
     by_length = [rows[np.argsort(lengths[rows], kind="stable")] for rows in pools]
-    batches = rng.permutation(np.concatenate(by_length).reshape(-1, batch_size)).tolist()
-    return [*batches, rest.tolist()] if len(rest) else batches
+    batches = rng.permutation(np.concatenate(by_length).reshape(-1, step)).reshape(-1, batch_size).tolist()
+    return batches + [rest[start : start + batch_size].tolist() for start in range(0, len(rest), batch_size)]
 
 # %% ../nbs/en/03_data.ipynb #whole-code
 def check_whole(name: str, value: int, least: int) -> int:
@@ -66,17 +69,16 @@ def check_lengths(lengths: Sequence[int]) -> np.ndarray:
 # %% ../nbs/en/03_data.ipynb #batches-class-code
 class LengthBatches(Sampler[list[int]]):
     """Batches of rows of similar length, for `DataLoader(batch_sampler=...)`: little padding, every row once an epoch.
-
-    `lengths` are numbers of tokens, one a row. Each pass is a new epoch; `seed` and epoch decide its order.
-    Raises `ValueError` for what is no length, for no rows, and for a batch size below 1.
-
+    `lengths` are numbers of tokens, one a row. Each pass is a new epoch; `seed` and epoch decide its order. `together`
+    batches in a row are alike, for so many processes. `ValueError` for what is no length, no rows, no batch size.
     >>> sorted(sorted(batch) for batch in LengthBatches([3, 40, 4, 41], 2))
     [[0, 2], [1, 3]]
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, *, seed: int = 0):
+    def __init__(self, lengths: Sequence[int], batch_size: int, *, seed: int = 0, together: int = 1):
         self.lengths, self.batch_size = check_lengths(lengths), check_whole("batch_size", batch_size, 1)
         self.seed, self.epoch, self.drop_last = check_whole("seed", seed, 0), 0, False
+        self.together = check_whole("together", together, 1)
 
     def __len__(self) -> int:
         return -(-len(self.lengths) // self.batch_size)
@@ -84,7 +86,7 @@ class LengthBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng([self.seed, self.epoch])
         self.epoch += 1
-        return iter(length_batches(self.lengths, self.batch_size, rng))
+        return iter(length_batches(self.lengths, self.batch_size, rng, self.together))
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = check_whole("epoch", epoch, 0)

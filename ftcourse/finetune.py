@@ -16,7 +16,6 @@ import json
 import os
 import reprlib
 import shutil
-import sys
 import time
 from array import array
 from collections.abc import Iterator, Sequence
@@ -37,6 +36,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
+from tqdm.auto import tqdm
 from transformers import AutoTokenizer, DataCollatorWithPadding, EvalPrediction, PreTrainedModel
 from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.utils import is_in_notebook, logging
@@ -46,7 +46,7 @@ from .checkpoint import claim_folder, reason, sync
 from .data import tokenize
 from .inference import Predictor, confusion, max_tokens, mistakes
 from .kit import LANGS, Kit, known
-from .loop import History, Metrics, TrainConfig, train
+from .loop import History, Metrics, TrainConfig, train, watched
 from .model import classifier
 from .report import Report
 from .tables import open_table, plain_rows, trouble
@@ -266,7 +266,8 @@ def baseline_answers(prepared: Prepared, lang: str, seed: int) -> dict[str, np.n
     }
     texts, labels = joined_texts(prepared.train), prepared.train["label"][:]
     tested = joined_texts(prepared.valid)
-    return {name: judge.fit(texts, labels).predict(tested) for name, judge in judges.items()}
+    bar = tqdm(judges.items(), leave=False, disable=not watched())
+    return {name: judge.fit(texts, labels).predict(tested) for name, judge in bar}
 
 # %% ../nbs/en/08_own_data.ipynb #verdict-code
 def judge(tuned: np.ndarray, other: np.ndarray) -> str:
@@ -436,7 +437,7 @@ def quiet_libraries() -> Iterator[None]:
     logging.set_verbosity_error()
     datasets_verbosity = datasets_logging.get_verbosity()
     datasets_logging.set_verbosity(datasets_logging.CRITICAL)
-    if not (is_in_notebook() or sys.stderr.isatty()):
+    if not watched():
         logging.disable_progress_bar()
         disable_progress_bars()
     try:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GROUP', 'BATCH_TOKENS', 'as_texts', 'evaluating', 'max_tokens', 'load_classifier', 'classifier_and_tokenizer',
-           'batch_probabilities', 'token_batches', 'pad_rows', 'batch_logits', 'group_probabilities', 'Predictions',
+           'batch_probabilities', 'token_batches', 'batch_logits', 'group_probabilities', 'Predictions',
            'check_options', 'as_inputs', 'Predictor', 'check_labels', 'check_lengths', 'confusion', 'plot_confusion',
            'reliability', 'mistakes']
 
@@ -20,11 +20,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from sklearn.metrics import confusion_matrix
-from torch.nn.utils.rnn import pad_sequence
+from tqdm.auto import tqdm
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from .kit import known
-from .loop import check_number, faster_precision
+from .loop import check_number, faster_precision, pad_rows, watched
 
 # %% ../nbs/en/07_inference.ipynb #astexts
 def as_texts(texts: Iterable[str]) -> list[str]:
@@ -166,23 +166,6 @@ def token_batches(lengths: Sequence[int], batch_size: int, batch_tokens: int) ->
         batches[-1].append(row)
     return batches
 
-# %% ../nbs/en/07_inference.ipynb #padrows
-def pad_rows(
-    encoded: Mapping[str, list[list[int]]], rows: list[int], tokenizer: PreTrainedTokenizerBase
-) -> dict[str, torch.Tensor]:
-    """Some rows of what a tokenizer returned, as a batch: tensors of shape (len(rows), tokens of the longest).
-
-    >>> from ftcourse.kit import Kit
-    >>> tokenizer = AutoTokenizer.from_pretrained(Kit("en").model("stars"))
-    >>> pad_rows({"input_ids": [[2, 3], [2, 5, 3]]}, [1, 0], tokenizer)["input_ids"].tolist()
-    [[2, 5, 3], [2, 3, 0]]
-    """
-    fill = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": tokenizer.pad_token_type_id}
-    return {
-        name: pad_sequence([torch.tensor(column[row]) for row in rows], True, fill.get(name, 0), tokenizer.padding_side)
-        for name, column in encoded.items()
-    }
-
 # %% ../nbs/en/07_inference.ipynb #groupforward
 @torch.inference_mode()
 def batch_logits(
@@ -282,8 +265,9 @@ class Predictor:
         texts, config = as_inputs(texts, pairs), self.model.config
         probabilities = np.zeros((len(texts), config.num_labels), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda row: len("".join(texts[row])))
+        groups = [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
         with evaluating(self.model):
-            for rows in (order[start : start + GROUP] for start in range(0, len(order), GROUP)):
+            for rows in tqdm(groups, leave=False, disable=len(groups) < 2 or not watched()):
                 probabilities[rows] = group_probabilities(self, [texts[row] for row in rows])
         return Predictions([config.id2label[number] for number in probabilities.argmax(axis=1).tolist()], probabilities)
 

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 import reprlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +47,21 @@ def bad_bytes(path: Path, encoding: str) -> tuple[int, int, bytes] | None:
     return None
 
 
+def mostly_foreign(path: Path) -> bool:
+    """Whether more than a quarter of the letters in a file are none of English: then the old Western encoding is not
+    that of the file, though nearly any bytes are valid in it.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_bytes("text\\nرائع جدا\\n".encode("cp1256"))
+    ...     mostly_foreign(Path(folder, "a.csv"))
+    True
+    """
+    with open(path, "rb") as file:
+        letters = [byte for byte in file.read(1_000_000) if byte >= 0x80 or chr(byte).isalpha()]
+    return sum(byte >= 0x80 for byte in letters) * 4 > len(letters)
+
+
 def find_encoding(path: Path, lang: str) -> str:
     """The encoding of a text file: UTF-8, with or without a mark at its start, UTF-16, or an old one of the language.
 
@@ -62,7 +78,7 @@ def find_encoding(path: Path, lang: str) -> str:
             return "utf-16"
     tried = ("utf-8-sig", *ENCODINGS[lang])
     for encoding in tried:
-        if bad_bytes(path, encoding) is None:
+        if bad_bytes(path, encoding) is None and not (encoding == "cp1252" and mostly_foreign(path)):
             return encoding
     line, column, found = bad_bytes(path, "utf-8-sig")
     raise trouble(
@@ -91,14 +107,14 @@ def find_separator(path: Path, encoding: str, columns: Sequence[str]) -> str:
 def cell_text(value: object, *, label: bool = False) -> str | None:
     """A cell as a text, None for a gap. A label may also be a whole number or a truth value; else it is a `TypeError`.
 
-    >>> cell_text("Good."), cell_text(float("nan")), cell_text(4.0, label=True)
-    ('Good.', None, '4')
+    >>> cell_text("Good."), cell_text(float("nan")), cell_text(4.0, label=True), cell_text("4.0", label=True)
+    ('Good.', None, '4', '4')
     """
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return None
     if isinstance(value, str):
         value.encode()
-        return value
+        return re.sub(r"^([+-]?\d+)\.0$", r"\1", value) if label else value
     if label and isinstance(value, bool | np.bool_ | int | np.integer):
         return str(value)
     if label and isinstance(value, float | np.floating) and float(value).is_integer():

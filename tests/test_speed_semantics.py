@@ -7,9 +7,9 @@ from datasets import load_dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, set_seed
 
 from ftcourse.data import tokenize
-from ftcourse.inference import Predictor, batch_probabilities, load_classifier, pad_rows, token_batches
+from ftcourse.inference import Predictor, batch_probabilities, load_classifier, token_batches
 from ftcourse.kit import Kit
-from ftcourse.loop import SAMPLINGS, TrainConfig, faster_precision, make_loader, train
+from ftcourse.loop import SAMPLINGS, TrainConfig, faster_precision, make_loader, pad_rows, train
 
 KIT = Kit()
 

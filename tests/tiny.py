@@ -27,8 +27,11 @@ def tiny_checkpoint(folder: Path) -> str:
 def wild_table(lang: str, size: int) -> pd.DataFrame:
     """Unbalanced reviews with doubles, gaps, contradictions, quotes, line breaks; from `size` rows."""
     reviews = load_dataset(*Kit(lang).dataset("reviews"))["train"].to_pandas()
+    mark = "Café" if lang == "en" else ""  # a letter that tells the encodings apart
     texts = [
-        f'{number} "{text}"\n{text[:20]}, ;' for number in range(size) for text in [reviews["text"][number % 5000]]
+        f'{number} "{text}"\n{text[:20]}, ; {mark}'
+        for number in range(size)
+        for text in [reviews["text"][number % 5000]]
     ]
     labels = [int(reviews["label"][number % 5000]) for number in range(size)]
     frame = pd.DataFrame({"id": range(size), "review": texts, "stars": labels})
