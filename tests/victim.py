@@ -1,9 +1,11 @@
-"""A tiny training for a process of its own, which the tests kill: `python -m tests.victim FOLDER SAMPLING [resume]`."""
+"""A tiny training for a process of its own, which the tests kill:
+`python -m tests.victim FOLDER SAMPLING [resume] [auto]`."""
 
 import sys
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from safetensors.torch import save_file
 from transformers import BertConfig, BertForSequenceClassification, default_data_collator
@@ -30,11 +32,14 @@ def run(folder, resume: bool = False, **options):
     return model, history
 
 
-def main(folder: str, sampling: str, resume: bool) -> None:
+def main(folder: str, sampling: str, resume: bool, precision: str | None = None) -> None:
     torch.set_num_threads(1)
-    trained, _ = run(folder, resume, sampling=sampling)
-    save_file(dict(trained.state_dict()), f"{folder}/final.safetensors")
+    trained, history = run(folder, resume, sampling=sampling, precision=precision)
+    if PartialState().is_main_process:
+        save_file(dict(trained.state_dict()), f"{folder}/final.safetensors")
+        print(PartialState().num_processes, len(history.losses))
+    PartialState().destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], "resume" in sys.argv)
+    main(sys.argv[1], sys.argv[2], "resume" in sys.argv, "auto" if "auto" in sys.argv else None)
