@@ -1,7 +1,8 @@
 """Peak memory of training and of predicting as the rows grow: each size in a process of its own.
 
-Training reads its rows from a file that is mapped into memory; predicting takes them from a generator, 500 at a
-time. The network is as small as it may be, so that the rows, and not the network, decide.
+Training reads its rows from a file that is mapped into memory, in as many steps whatever the size, so that only the
+rows differ; predicting takes them from a generator, 500 at a time. The network is as small as it may be, so that the
+rows, and not the network, decide.
 """
 
 import json
@@ -47,7 +48,8 @@ def train_rows(folder: Path, num_rows: int) -> None:
     from ftcourse.loop import TrainConfig, train
 
     collate = DataCollatorWithPadding(AutoTokenizer.from_pretrained(Kit().model("encoder")))
-    train(new_model(), load_from_disk(folder), collate=collate, config=TrainConfig(epochs=1, batch_size=50))
+    config = TrainConfig(epochs=GROWTH[-1] * ROWS // num_rows, batch_size=50)
+    train(new_model(), load_from_disk(folder), collate=collate, config=config)
 
 
 def predict_rows(folder: Path, num_rows: int) -> None:

@@ -47,6 +47,7 @@ from .data import tokenize
 from .inference import Predictor, confusion, max_tokens, mistakes
 from .kit import LANGS, Kit, known
 from .loop import History, Metrics, TrainConfig, train, watched
+from .messages import message
 from .model import classifier
 from .report import Report
 from .tables import open_table, plain_rows, trouble
@@ -142,7 +143,8 @@ def check_kept(groups: dict[str, np.ndarray], names: list[str], source: dict, la
     if rare > kept or len(names) * ROWS_A_LABEL > kept > 0:
         raise trouble(lang, "many_labels", name=name, label=label, rare=rare or kept, rows=rare + kept)
     if not kept:
-        dropped = ", ".join(f"{why}: {len(group)}" for why, group in groups.items() if len(group))
+        reasons = {why: message(lang, "finetune", f"drop.{why}", least=MIN_ROWS) for why in groups if len(groups[why])}
+        dropped = ", ".join(f"{reason}: {len(groups[why])}" for why, reason in reasons.items())
         raise trouble(lang, "nothing_left", name=name, text=text, label=label, dropped=dropped)
     if len(names) < 2:
         raise trouble(lang, "one_label", name=name, label=label, given=names[0])
