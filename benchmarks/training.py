@@ -1,8 +1,10 @@
 """Contestants in training: each fine-tunes the same model on the same rows, and evaluates it after each epoch."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -173,6 +175,41 @@ def naive(task: Task, seed: int) -> Callable:
     return work
 
 
+def keras_fit(task: Task, seed: int) -> Callable:
+    """Keras 3 on PyTorch: `fit` with the same network, batches at random, each padded to its longest row."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    import keras
+
+    keras.config.disable_interactive_logging()
+    keras.utils.set_random_seed(seed)
+
+    class Classifier(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.network = keras.layers.TorchModuleWrapper(task.new_model(seed))
+
+        def call(self, batch, training=None):
+            return self.network(**batch, training=training).logits
+
+    def pairs(rows: list[dict]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        batch = dict(task.collate(rows))
+        return batch, batch.pop("labels")
+
+    def loader(data: Dataset, size: int, shuffle: bool) -> DataLoader:
+        return DataLoader(data.with_format(None), size, shuffle=shuffle, collate_fn=pairs)
+
+    classifier = Classifier()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    classifier.compile(keras.optimizers.AdamW(task.lr, weight_decay=0.0, clipnorm=1.0), loss, metrics=["accuracy"])
+    train_loader, valid_loader = loader(task.train_data, BATCH, True), loader(task.valid_data, 2 * BATCH, False)
+
+    def work() -> dict[str, float]:
+        history = classifier.fit(train_loader, validation_data=valid_loader, epochs=task.epochs, verbose=0).history
+        return {"accuracy": history["val_accuracy"][-1]}
+
+    return work
+
+
 CONTESTANTS = {
     "ftcourse": ours,
     "limit": limit,
@@ -181,6 +218,8 @@ CONTESTANTS = {
     "naive loop": naive,
     RECIPE: recipe,
 }
+if find_spec("keras"):
+    CONTESTANTS["Keras fit"] = keras_fit
 
 
 def contestants(task: Task, names: list[str] | None = None) -> dict[str, Contestant]:

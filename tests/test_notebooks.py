@@ -159,9 +159,10 @@ def test_every_exported_name_is_typed_described_and_used(chapter):
 
 
 @pytest.mark.parametrize(("lang", "chapter"), NOTEBOOKS)
-def test_every_cell_runs_and_every_solution_passes(lang, chapter, tmp_path):
+def test_every_cell_runs_without_network_and_every_solution_passes(lang, chapter, guarded):
     nb = solved(read(lang, chapter))
-    run_notebook(nb, tmp_path)
+    run_notebook(nb, guarded, extra_path=str(guarded / "site"))
+    assert not (guarded / "network.log").exists(), (guarded / "network.log").read_text()
     assert all(cell.execution_count for cell in code_cells(nb))
     assert all(verdict.startswith("✓") for verdict in verdicts(nb))
     if chapter == "05_trainer":

@@ -1,0 +1,34 @@
+"""What several test modules share."""
+
+import pytest
+
+GUARD = '''
+import os, socket
+
+def refuse(event, arguments):
+    """Writes down and refuses every look-up and connection that is not to this machine."""
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
+        place = arguments[1] if event in ("socket.connect", "socket.sendto") else arguments[0]
+        host = place[0] if isinstance(place, tuple) else place
+        if isinstance(host, bytes):
+            host = host.decode(errors="replace")
+        if host and not str(host).startswith(("127.", "::1", "localhost", "/", "\\0", "0.0.0.0")):
+            with open(os.environ["NETWORK_LOG"], "a") as log:
+                log.write(f"{event} {host}\\n")
+            raise OSError(f"network use: {event} {host}")
+
+import sys
+sys.addaudithook(refuse)
+'''
+
+
+@pytest.fixture
+def guarded(tmp_path, monkeypatch):
+    """An environment in which each Python process refuses the network and writes down who asked for it."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(GUARD)
+    monkeypatch.setenv("NETWORK_LOG", str(tmp_path / "network.log"))
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE", "FTCOURSE_SOURCE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
+    return tmp_path
