@@ -16,7 +16,7 @@ from ftcourse.inference import BATCH_TOKENS, Predictor, batch_logits, load_class
 from ftcourse.kit import Kit
 from ftcourse.loop import pad_rows
 
-NUM_TEXTS = 2000
+NUM_TEXTS = 5000
 ROUNDS = 3
 
 

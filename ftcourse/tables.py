@@ -74,13 +74,15 @@ def find_encoding(path: Path, lang: str) -> str:
     'cp1256'
     """
     with open(path, "rb") as file:
-        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            return "utf-16"
-    tried = ("utf-8-sig", *ENCODINGS[lang])
+        start = file.read(3)
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    utf8 = "utf-8-sig" if start == codecs.BOM_UTF8 else "utf-8"
+    tried = (utf8, *ENCODINGS[lang])
     for encoding in tried:
         if bad_bytes(path, encoding) is None and not (encoding == "cp1252" and mostly_foreign(path)):
             return encoding
-    line, column, found = bad_bytes(path, "utf-8-sig")
+    line, column, found = bad_bytes(path, utf8)
     raise trouble(
         lang, "encoding", name=path.name, line=line, column=column, found=found.hex(" "), tried=", ".join(tried)
     )

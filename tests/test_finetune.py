@@ -73,9 +73,10 @@ def test_a_wild_csv_trains_without_hand_work(call, tmp_path, lang, encoding):
 def test_sixty_thousand_rows_need_less_than_two_gigabytes(tiny, tmp_path):
     wild_table("en", 60_000).to_csv(tmp_path / "wild.csv", index=False)
     code = (
-        "import resource, sys; from ftcourse.finetune import finetune; from tests.tiny import FAST\n"
+        "import sys; from benchmarks.memory import own_peak; from ftcourse.finetune import finetune\n"
+        "from tests.tiny import FAST\n"
         "finetune('wild.csv', text='review', label='stars', model=sys.argv[1], output_dir='out', config=FAST)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        "print(round(own_peak()))"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
