@@ -6,6 +6,8 @@ from importlib import import_module
 from datasets import disable_progress_bars
 from transformers.utils import logging
 
+from benchmarks import figures
+
 NAMES = {
     name: f"benchmarks.{name}" for name in ("train", "train22m", "predict", "tokenize", "load", "course", "processes")
 } | {"import": "benchmarks.imports", "memory": "benchmarks.memory"}
@@ -20,6 +22,8 @@ def main(arguments: list[str] | None = None) -> None:
     logging.set_verbosity_error()
     for name in NAMES if "all" in names else names:
         import_module(NAMES[name]).main()
+    if "all" in names:
+        figures.main()
 
 
 if __name__ == "__main__":
