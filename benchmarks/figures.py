@@ -16,7 +16,7 @@ FIGURES = [
     ("`train` / `Trainer` at its best, kit encoder, reviews", "train", REVIEWS, "Trainer, at its best", 1.1),
     ("the same, pairs", "train", PAIRS, "Trainer, at its best", 1.1),
     ("the same, 22 M BERT", "train22m", LARGE, "Trainer, at its best", 1.1),
-    ("`train` / the tutorials' recipe, 22 M BERT", "train22m", "32 rows", "tutorials' recipe", 8),
+    ("`train` / the tutorials' recipe, 22 M BERT", "train22m", "16 rows", "tutorials' recipe", 8),
     ("`train` / naive loop, kit encoder, reviews", "train", REVIEWS, "naive loop", None),
     ("`train` / Keras `fit`, kit encoder, reviews", "train", REVIEWS, "Keras fit", None),
     ("`train` / limit, kit encoder, reviews", "train", REVIEWS, "limit", 0.93),

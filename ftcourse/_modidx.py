@@ -52,6 +52,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'ftcourse.finetune.text_key': ('own_data.html#text_key', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.tune': ('own_data.html#tune', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.versions': ('own_data.html#versions', 'ftcourse/finetune.py'),
+                                   'ftcourse.finetune.where_to_look': ('own_data.html#where_to_look', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.work_folder': ('own_data.html#work_folder', 'ftcourse/finetune.py')},
             'ftcourse.inference': { 'ftcourse.inference.Predictions': ('inference.html#predictions', 'ftcourse/inference.py'),
                                     'ftcourse.inference.Predictor': ('inference.html#predictor', 'ftcourse/inference.py'),

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['MIN_ROWS', 'ROWS_A_LABEL', 'text_key', 'row_keys', 'sort_rows', 'label_order', 'check_letters', 'check_kept',
            'Prepared', 'describe_dropped', 'split_rows', 'prepare', 'accuracy_f1', 'joined_texts', 'baseline_answers',
-           'judge', 'start_model', 'choose_config', 'fit', 'versions', 'label_counts', 'measure', 'report_on',
-           'save_all', 'quiet_libraries', 'work_folder', 'check_call', 'tune', 'load_report', 'carry_out', 'present',
-           'finetune']
+           'judge', 'where_to_look', 'start_model', 'choose_config', 'fit', 'versions', 'label_counts', 'measure',
+           'report_on', 'save_all', 'quiet_libraries', 'work_folder', 'check_call', 'tune', 'load_report', 'carry_out',
+           'present', 'finetune']
 
 # %% ../nbs/en/08_own_data.ipynb #imports
 import hashlib
@@ -45,7 +45,7 @@ from transformers.utils import is_in_notebook, logging
 from .checkpoint import claim_folder, reason, sync
 from .data import tokenize
 from .inference import Predictor, confusion, max_tokens, mistakes
-from .kit import LANGS, Kit, known
+from .kit import LANGS, Kit, check_hub, known
 from .loop import History, Metrics, TrainConfig, train, watched
 from .messages import message
 from .model import classifier
@@ -283,6 +283,20 @@ def judge(tuned: np.ndarray, other: np.ndarray) -> str:
         return "not_beaten"
     return "beaten" if better - worse > 2 * (better + worse) ** 0.5 else "close"
 
+# %% ../nbs/en/08_own_data.ipynb #where-code
+def where_to_look(name: str) -> dict[str, bool]:
+    """An option for `from_pretrained`: only this machine is searched, at once, where the Hub cannot be reached.
+
+    >>> where_to_look(Kit().model("encoder"))
+    {}
+    """
+    if not Path(name).is_dir():
+        try:
+            check_hub()
+        except ConnectionError:
+            return {"local_files_only": True}
+    return {}
+
 # %% ../nbs/en/08_own_data.ipynb #startmodel-code
 def start_model(name: str, labels: list[str], seed: int, lang: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A pretrained model with a new head for the labels, and its tokenizer, which knows how long a text may be.
@@ -294,8 +308,9 @@ def start_model(name: str, labels: list[str], seed: int, lang: str) -> tuple[Pre
     """
     set_seed(seed)
     try:
-        model = classifier(name, labels, use_safetensors=True, ignore_mismatched_sizes=True)
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        where = where_to_look(name)
+        model = classifier(name, labels, use_safetensors=True, ignore_mismatched_sizes=True, **where)
+        tokenizer = AutoTokenizer.from_pretrained(name, **where)
     except (OSError, ValueError, SafetensorError) as error:
         raise trouble(lang, "no_model", given=str(name), reason=reason(error)[:300]) from error
     if len(tokenizer) <= len(tokenizer.all_special_tokens):

@@ -375,3 +375,13 @@ def test_a_mark_at_the_start_tells_the_encoding(tmp_path, mark):
     encoding = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le"}[mark]
     path = write(tmp_path / "a.csv", mark + "review,stars\nété,1\n".encode(encoding))
     assert find_encoding(path, "en") == {"utf-8": "utf-8-sig", "utf-16-le": "utf-16"}[encoding]
+
+
+def test_a_name_on_a_hub_that_cannot_be_reached_is_told_at_once(call, frame, monkeypatch):
+    def nowhere(*_):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(chapter, "check_hub", nowhere)
+    monkeypatch.setattr("socket.socket.connect", nowhere)
+    with pytest.raises(ValueError, match="no model could be loaded from 'google-bert/bert-base-cased': .*Hub"):
+        call(frame, model="google-bert/bert-base-cased")
