@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from ftcourse import cli
 from ftcourse.cli import app, neutral
 from ftcourse.kit import Kit
-from tests.tiny import tiny_checkpoint
+from tests.tiny import heed_interrupts, tiny_checkpoint
 from tools.settings import ROOT
 
 RUNNER = CliRunner()
@@ -109,7 +109,9 @@ def test_a_run_that_fails_ends_with_1(reviews, tiny, tmp_path, monkeypatch):
 def test_stopped_with_ctrl_c_and_gone_on_with_resume(reviews, tiny, tmp_path):
     words = ["finetune", reviews, "--text", "review", "--label", "stars", "--out", tmp_path / "model", "--model", tiny]
     command = [sys.executable, "-m", "ftcourse.cli", *map(str, words), "--epochs", "2000", "--batch-size", "4"]
-    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    )
     while process.poll() is None and not list((tmp_path / "model").glob("training/*.safetensors")):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.tiny import heed_interrupts
 from tools import learn
 from tools.settings import BUILD, ROOT
 
@@ -48,7 +49,9 @@ def test_ctrl_c_leaves_nothing_half_written():
     command = [sys.executable, "-m", "tools.learn", "--chapter", "05_trainer"]
     target = BUILD / "learn" / "en"
     before = {p: p.stat().st_mtime_ns for p in target.glob("*")}
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    )
     deadline = time.monotonic() + 60
     while not (kernels := children(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.5)

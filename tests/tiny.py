@@ -1,5 +1,6 @@
 """A classifier small enough to be trained within a test, and tables as they come from the wild."""
 
+import signal
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,12 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig
+
+
+def heed_interrupts() -> None:
+    """Makes a new process heed Ctrl-C, even where the tests run in the background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 
 FAST = TrainConfig(epochs=1, batch_size=64, lr=5e-3)
 
