@@ -186,8 +186,7 @@ class Checkpoints:
         states = gather_object([random_state()])
         if not training.accelerator.is_main_process:
             return
-        step = len(training.history.losses) + len(training.losses)
-        path = self.folder / f"checkpoint-{step:08}.safetensors"
+        path = self.folder / f"checkpoint-{training.step:08}.safetensors"
         write_checkpoint(path, *self.capture(training, states))
         for old in self.paths()[KEPT:]:
             old.unlink()
@@ -269,5 +268,5 @@ def apply(training, tensors: dict[str, torch.Tensor], state: dict) -> None:
     if training.order is not None:
         order_generator(training.loader).set_state(torch.tensor(training.order, dtype=torch.uint8))
     training.loader.set_epoch(len(training.history.steps))
-    training.progress.update(len(training.history.losses) + len(training.losses))
+    training.progress.update(training.step)
     set_random_state(training.random)

@@ -343,8 +343,7 @@ def make_optimizer(model: torch.nn.Module, lr: float, weight_decay: float) -> to
 # %% ../nbs/en/06_loop.ipynb #state-code
 @dataclass
 class Training:
-    """The parts of a training under way, as `accelerator` prepared them, with all that happened so far.
-
+    """The parts of a training under way, as `accelerator` prepared them, with all that happened so far, up to `step`.
     >>> [field for field in Training.__annotations__]
     ['accelerator', 'model', 'optimizer', 'scheduler', 'loader', 'history', 'progress', 'losses', ...]
     """
@@ -362,6 +361,10 @@ class Training:
     started: float = 0.0
     order: list[int] | None = None
     random: dict | None = None
+
+    @property
+    def step(self) -> int:
+        return len(self.history.losses) + len(self.losses)
 
 # %% ../nbs/en/06_loop.ipynb #scheduler-code
 def make_scheduler(
@@ -484,8 +487,7 @@ def save_checkpoint(training: Training, steps: int | None = None) -> None:
     >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]})
     >>> save_checkpoint(start_training(model, data, default_data_collator, TrainConfig(), Accelerator()))
     """
-    step = len(training.history.losses) + len(training.losses)
-    if training.checkpoints and (steps is None or step % steps == 0):
+    if training.checkpoints and (steps is None or training.step % steps == 0):
         training.checkpoints.save(training)
 
 # %% ../nbs/en/06_loop.ipynb #epoch-code

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 
 from ftcourse.loop import History, plot_history
 from ftcourse.messages import message
+from ftcourse.tokens import direction
 
 STYLE = (
     "body{font-family:system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;line-height:1.5}"
@@ -203,15 +204,14 @@ class Report:
 
     def to_html(self) -> str:
         """A page of its own, which needs nothing else; from right to left in Arabic."""
-        title, way = escape(self.say("title")), "rtl" if self.lang == "ar" else "ltr"
+        title, way = self.say("title"), direction(self.say("title"))
         return (
-            f'<!DOCTYPE html><html lang="{self.lang}" dir="{way}"><head><meta charset="utf-8"><title>{title}</title>'
-            f"<style>{STYLE}</style></head><body><h1>{title}</h1>{self.body_html()}</body></html>\n"
+            f'<!DOCTYPE html><html lang="{self.lang}" dir="{way}"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+            f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{self.body_html()}</body></html>\n"
         )
 
     def _repr_html_(self) -> str:
-        way = "rtl" if self.lang == "ar" else "ltr"
-        return f'<div dir="{way}">{self.body_html()}</div>'
+        return f'<div dir="{direction(self.say("title"))}">{self.body_html()}</div>'
 
     def __repr__(self) -> str:
         dropped = [f"  {count:>6}  {why}" for count, why, _ in self.dropped_rows()]
