@@ -21,7 +21,7 @@ from ftcourse.kit import LANGS
 from ftcourse.messages import message
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-HELP_LANG = os.environ.get("FTCOURSE_LANG", "en")
+DEFAULT_LANG = os.environ.get("FTCOURSE_LANG") or "en"
 PACKAGE = Path(__file__).parent
 LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "scikit-learn", "matplotlib")
 LETTERS = {"ar": "\u0639", "zh": "\u4e2d", "zh-Hant": "\u9ad4"}
@@ -38,7 +38,7 @@ def say(lang: str, key: str, /, **values) -> str:
 
 def help_for(key: str) -> str:
     """A text of `--help`, in the language that the variable FTCOURSE_LANG names."""
-    return say(HELP_LANG if HELP_LANG in LANGS else "en", key)
+    return say(DEFAULT_LANG if DEFAULT_LANG in LANGS else "en", key)
 
 
 def check_lang(lang: str) -> str:
@@ -84,7 +84,7 @@ def finetune(
     text: Text,
     label: Annotated[str, typer.Option(help=help_for("label"))],
     out: Annotated[Path, typer.Option(help=help_for("out_dir"))],
-    lang: Lang = "en",
+    lang: Lang = DEFAULT_LANG,
     model: Annotated[str | None, typer.Option(help=help_for("model"))] = None,
     validation: Annotated[float, typer.Option(help=help_for("validation"))] = 0.1,
     epochs: Annotated[int | None, typer.Option(help=help_for("epochs"))] = None,
@@ -166,7 +166,7 @@ def predict(
     table: Table,
     text: Text,
     out: Annotated[Path, typer.Option(help=help_for("out_file"))],
-    lang: Lang = "en",
+    lang: Lang = DEFAULT_LANG,
     raw: Annotated[bool, typer.Option("--raw", help=help_for("raw"))] = False,
     force: Annotated[bool, typer.Option("--force", help=help_for("force"))] = False,
 ) -> None:
@@ -219,7 +219,7 @@ def need(lang: str, module: str) -> None:
 
 @app.command(help=help_for("learn"))
 def learn(
-    lang: Lang = "en",
+    lang: Lang = DEFAULT_LANG,
     chapter: Annotated[str | None, typer.Option(help=help_for("chapter"))] = None,
     folder: Annotated[Path, typer.Option(help=help_for("folder"))] = Path("build/learn"),
 ) -> None:
@@ -259,7 +259,7 @@ def run_chapter(path: Path, target: Path, lang: str) -> None:
 
 @app.command(help=help_for("lab"))
 def lab(
-    lang: Lang = "en",
+    lang: Lang = DEFAULT_LANG,
     folder: Annotated[Path, typer.Option(help=help_for("folder"))] = Path("ftcourse-notebooks"),
     no_open: Annotated[bool, typer.Option("--no-open", help=help_for("no_open"))] = False,
 ) -> None:
@@ -320,7 +320,7 @@ def gigabytes(lang: str, free: int, total: int) -> str:
 
 
 @app.command(help=help_for("doctor"))
-def doctor(lang: Lang = "en") -> None:
+def doctor(lang: Lang = DEFAULT_LANG) -> None:
     with told(lang):
         import psutil
         import torch

@@ -93,6 +93,20 @@ def test_a_wrong_call_ends_with_2_and_says_why(reviews, tmp_path, words, expecte
     assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
 
 
+@pytest.mark.parametrize(
+    ("lang", "help_says", "expected"), [("zh", "微调", "没有文件"), ("tlh", "Fine-tune", "unknown")]
+)
+def test_the_language_of_all_commands_can_be_set_once(lang, help_says, expected):
+    def call(*words):
+        command = [sys.executable, "-m", "ftcourse.cli", "finetune", *words]
+        environment = {**ENVIRONMENT, "FTCOURSE_LANG": lang, "PYTHONUTF8": "1"}
+        return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
+
+    assert help_says in call("--help").stdout
+    wrong = call("none.csv", "--text", "a", "--label", "b", "--out", "nowhere")
+    assert wrong.returncode == 2 and expected in wrong.stderr
+
+
 def test_a_run_that_fails_ends_with_1(reviews, tiny, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
