@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 KEPT = 2
+MARK = ".ftcourse.json"  # in a folder that a call of `finetune` has begun to fill
 
 
 def random_state() -> dict:
@@ -79,6 +80,16 @@ def weights(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     yield from model.named_buffers()
 
 
+def model_hash(model: torch.nn.Module) -> str:
+    """What tells one network from another: a hash of names and shapes of its weights, and of which are frozen.
+
+    >>> model_hash(torch.nn.Linear(2, 3)) == model_hash(torch.nn.Linear(2, 3)) != model_hash(torch.nn.Linear(3, 2))
+    True
+    """
+    shapes = [(name, *tensor.shape, tensor.requires_grad) for name, tensor in weights(model)]
+    return hashlib.sha256(json.dumps(shapes).encode()).hexdigest()
+
+
 def data_hash(data: Dataset) -> str:
     """What tells one training set from another: a hash of all its token ids and labels.
 
@@ -113,9 +124,36 @@ def claim_folder(folder: str | os.PathLike, resume: bool = False) -> Path:
     except OSError as error:
         raise OSError(f"cannot write to the folder {str(folder)!r}: {error.strerror}; choose another") from error
     if taken and not resume:
-        advice = "choose another folder, or go on with what was begun there: resume=True"
+        begun = (folder / MARK).exists() or any(folder.glob("checkpoint-*.safetensors"))
+        advice = "choose another folder" + (", or go on with what was begun there: resume=True" if begun else "")
         raise FileExistsError(f"the folder {str(folder)!r} is not empty, and nothing is overwritten; {advice}")
     return folder
+
+
+def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Path:
+    """The folder for a call, which is noted in it; with `resume`, a folder that the same call has begun to fill.
+
+    Raises `FileExistsError` for any other folder that is not empty, `ValueError` where another call was noted.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as there:
+    ...     folder = claim_run(f"{there}/model", False, {"lr": 5e-4})
+    ...     claim_run(folder, True, {"lr": 1e-4})
+    Traceback (most recent call last):
+    ValueError: the work in '...model' was begun with lr=0.0005, not 0.0001; ...
+    """
+    mark, call = Path(folder) / MARK, json.loads(json.dumps(call))
+    if not (resume and mark.is_file()):
+        folder = claim_folder(folder)
+        mark.write_text(json.dumps(call), encoding="utf-8")
+        return folder
+    begun = json.loads(mark.read_text(encoding="utf-8"))
+    for name, value in call.items():
+        if begun.get(name) != value:
+            was = f"{name}={begun.get(name)!r}, not {value!r}"
+            advice = "call it as then, or choose another folder"
+            raise ValueError(f"the work in {str(folder)!r} was begun with {was}; {advice}")
+    return claim_folder(folder, resume=True)
 
 
 def sync(path: Path) -> None:
@@ -248,8 +286,14 @@ class Checkpoints:
 
 
 def apply(training, tensors: dict[str, torch.Tensor], state: dict) -> None:
-    """Give a training, just started, the tensors and the state of a checkpoint."""
+    """Give a training, just started, the tensors and the state of a checkpoint.
+
+    Raises `ValueError` where it was begun with another number of processes.
+    """
     accelerator, optimizer = training.accelerator, {}
+    if len(state["random"]) != accelerator.num_processes:
+        begun, now = len(state["random"]), accelerator.num_processes
+        raise ValueError(f"the training was begun in {begun} processes, not in {now}; go on with as many as then")
     with torch.no_grad():
         for name, tensor in weights(accelerator.unwrap_model(training.model)):
             tensor.copy_(tensors[f"model.{name}"])

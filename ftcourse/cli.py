@@ -1,13 +1,18 @@
 """The command line. Exit codes: 0 done, 1 the run failed, 2 the call was wrong."""
 
 import csv
+import hashlib
+import json
 import os
 import platform
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -20,6 +25,7 @@ import ftcourse
 from ftcourse.kit import LANGS
 from ftcourse.messages import message
 
+NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 DEFAULT_LANG = os.environ.get("FTCOURSE_LANG") or "en"
 PACKAGE = Path(__file__).parent
@@ -61,7 +67,7 @@ def told(lang: str, stopped: str = "stopped_nothing") -> Iterator[None]:
         yield
     except (ValueError, FileExistsError) as error:
         complain(lang, error)
-        if isinstance(error, FileExistsError) and stopped == "stopped":
+        if isinstance(error, FileExistsError) and "resume=True" in str(error):
             typer.echo(say(lang, "hint_exists"), err=True)
         raise typer.Exit(2) from None
     except (OSError, MemoryError, RuntimeError) as error:
@@ -122,7 +128,7 @@ def neutral(cell: object) -> str:
     ("'=1+1", '1+1', '')
     """
     text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
 
 
 def answer_batch(predictor, batch: dict, columns: list[str]) -> list[tuple]:
@@ -138,24 +144,59 @@ def answer_batch(predictor, batch: dict, columns: list[str]) -> list[tuple]:
     return [(*row, *answer) for row, answer in zip(rows, answers, strict=True)]
 
 
-def write_answers(path: Path, rows, predictor, columns: list[str], raw: bool, lang: str) -> dict[str, int]:
-    """Write the answers for all rows to a CSV, some at a time; counts of rows, answers and cells made harmless."""
+def stamp(path: Path) -> list:
+    """What changes when a file, or one in a folder, is written anew: names, sizes and times."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+
+
+def part_of(out: Path, model: Path, table: Path, columns: list[str], raw: bool) -> Path:
+    """Where the answers go until all are there: for the same call, model and table, the same file."""
+    call = json.dumps([str(model), stamp(model), str(table), stamp(table), columns, raw])
+    return out.with_name(f".{out.name}.{hashlib.sha256(call.encode()).hexdigest()[:8]}.part")
+
+
+def progress(part: Path) -> dict[str, int]:
+    """How far an earlier run came: counts of rows, answers and harmless cells, and the length of the file then."""
+    try:
+        return json.loads(part.with_suffix(".json").read_text(encoding="utf-8")) if part.exists() else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def note_progress(part: Path, counts: dict[str, int]) -> None:
+    """Keep the counts beside the part, whole or not at all."""
+    fresh = part.with_suffix(".new")
+    fresh.write_text(json.dumps(counts), encoding="utf-8")
+    os.replace(fresh, part.with_suffix(".json"))
+
+
+def write_answers(part: Path, rows, predictor, columns: list[str], raw: bool, lang: str) -> dict[str, int]:
+    """Write the answers for all rows to a CSV, some at a time, after those that are there; returns the counts."""
     from tqdm.auto import tqdm
 
-    counts = {"rows": 0, "answered": 0, "cells": 0}
+    counts = progress(part)
+    if counts:
+        os.truncate(part, counts["bytes"])
+    done = counts.setdefault("rows", 0)
     with (
-        open(path, "w", encoding="utf-8-sig", newline="") as file,
-        tqdm(total=len(rows), unit=f" {say(lang, 'predicting')}", disable=not sys.stderr.isatty()) as bar,
+        open(part, "a" if done else "w", encoding="utf-8-sig", newline="") as file,
+        tqdm(
+            initial=done, total=len(rows), unit=f" {say(lang, 'predicting')}", disable=not sys.stderr.isatty()
+        ) as bar,
     ):
         writer = csv.writer(file)
-        writer.writerow([*map(str if raw else neutral, columns), "label", "probability"])
-        for batch in rows.iter(1000):
+        if not done:
+            writer.writerow([*map(str if raw else neutral, columns), "label", "probability"])
+        for batch in rows.select(range(done, len(rows))).iter(1000):
             for row in answer_batch(predictor, batch, list(batch)):
                 cells = ["" if cell is None else cell for cell in row] if raw else [neutral(cell) for cell in row]
-                counts["rows"] += 1
-                counts["answered"] += bool(row[-1])
-                counts["cells"] += sum(cell != (given or "") for cell, given in zip(cells, row, strict=True))
+                changed = sum(cell != (given or "") for cell, given in zip(cells, row, strict=True))
+                for name, number in (("rows", 1), ("answered", bool(row[-1])), ("cells", changed)):
+                    counts[name] = counts.get(name, 0) + number
                 writer.writerow(cells)
+            file.flush()
+            note_progress(part, counts | {"bytes": file.buffer.tell()})
             bar.update(len(batch["text"]))
     return counts
 
@@ -170,15 +211,14 @@ def predict(
     raw: Annotated[bool, typer.Option("--raw", help=help_for("raw"))] = False,
     force: Annotated[bool, typer.Option("--force", help=help_for("force"))] = False,
 ) -> None:
-    with told(lang):
+    with told(lang, "stopped_answers"):
         from ftcourse import finetune as chapter
         from ftcourse.inference import Predictor
         from ftcourse.tables import plain_texts
 
         if out.exists() and not force:
             raise FileExistsError(say(lang, "file_exists", name=str(out)))
-        part = out.with_name(f".{out.name}.part")
-        work = out.with_name(f".{out.name}.work")
+        part, work = part_of(out, model, table, text, raw), out.with_name(f".{out.name}.work")
         try:
             part.touch()
             with chapter.quiet_libraries():
@@ -186,15 +226,18 @@ def predict(
                 predictor = Predictor(model)
                 counts = write_answers(part, rows, predictor, text, raw, lang)
                 os.replace(part, out)
+            part.with_suffix(".json").unlink(missing_ok=True)
         except OSError as error:
             values = {"name": str(out), "reason": error.strerror or str(error)}
-            raise OSError(say(lang, "cannot_write", **values)) from error
+            kept = f" {say(lang, 'kept')}" if progress(part) else ""
+            raise OSError(say(lang, "cannot_write", **values) + kept) from error
         finally:
             with suppress(OSError):
-                part.unlink()
+                if not progress(part):
+                    part.unlink(missing_ok=True)
             shutil.rmtree(work, ignore_errors=True)
-        typer.echo(say(lang, "answered", rows=counts["rows"], answered=counts["answered"], name=out))
-        if counts["cells"]:
+        typer.echo(say(lang, "answered", rows=counts["rows"], answered=counts.get("answered", 0), name=out))
+        if counts.get("cells"):
             typer.echo(say(lang, "neutralised", cells=counts["cells"]))
 
 
@@ -237,6 +280,21 @@ def learn(
             typer.echo(say(lang, "chapter_done", chapter=path.stem, seconds=round(time.perf_counter() - started)))
 
 
+def execute_aside(client, env: dict) -> None:
+    """Run a client's notebook in a thread of its own: in the main thread nbclient takes Ctrl-C for itself, and stumbles.
+
+    Ctrl-C ends the kernel at once.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        execution = pool.submit(client.execute, env=env)
+        try:
+            execution.result()
+        except KeyboardInterrupt:
+            if client.km and client.km.provisioner and client.km.provisioner.pid:
+                os.kill(client.km.provisioner.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            raise
+
+
 def run_chapter(path: Path, target: Path, lang: str) -> None:
     """Run a notebook, and write it with its results; a `RuntimeError` names the error that stopped it."""
     import nbformat
@@ -250,7 +308,7 @@ def run_chapter(path: Path, target: Path, lang: str) -> None:
         options = {"timeout": 600, "on_cell_executed": lambda **_: bar.update()}
         client = NotebookClient(nb, resources={"metadata": {"path": str(target.parent)}}, **options)
         try:
-            client.execute(env={**os.environ, "PYTHONUTF8": "1"})
+            execute_aside(client, {**os.environ, "PYTHONUTF8": "1"})
         except CellExecutionError as error:
             reason = f"{error.ename}: {error.evalue}"
             raise RuntimeError(say(lang, "failed_chapter", chapter=path.stem, reason=reason)) from None
@@ -273,7 +331,8 @@ def lab(
         typer.echo(say(lang, "copied", **values))
         if not no_open:
             need(lang, "jupyterlab")
-            subprocess.run([sys.executable, "-m", "jupyterlab", str(target / paths[0].name)], check=False)
+            lab = subprocess.run([sys.executable, "-m", "jupyterlab", str(target / paths[0].name)], check=False)
+            raise typer.Exit(bool(lab.returncode))
 
 
 def kit_state() -> str | None:
@@ -305,13 +364,9 @@ def fontless() -> list[str]:
 
 def hub_state(lang: str) -> str:
     """Whether the Hub can be reached."""
-    from ftcourse.kit import check_hub
+    from ftcourse.kit import hub_trouble
 
-    try:
-        check_hub(3)
-    except ConnectionError:
-        return say(lang, "unreachable")
-    return say(lang, "reachable")
+    return say(lang, "unreachable" if hub_trouble(3) else "reachable")
 
 
 def gigabytes(lang: str, free: int, total: int) -> str:
@@ -347,6 +402,9 @@ def doctor(lang: Lang = DEFAULT_LANG) -> None:
 
 def main() -> None:
     """The entry point."""
+    for stream in (sys.stdout, sys.stderr):  # a pipe may have an encoding that lacks the language's letters
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     app()
 
 

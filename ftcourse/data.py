@@ -203,10 +203,12 @@ def check_length(tokenizer: PreTrainedTokenizerBase, max_length: int, pair: bool
     >>> from transformers import AutoTokenizer
     >>> check_length(AutoTokenizer.from_pretrained(Kit().model("encoder")), 128, pair=False)
     """
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise ValueError(f"expected a tokenizer, as AutoTokenizer.from_pretrained(name) returns it; got {tokenizer!r}")
     shortest = tokenizer.num_special_tokens_to_add(pair=pair) + 1 + pair
-    if not shortest <= max_length <= tokenizer.model_max_length:
+    if not isinstance(max_length, int) or not shortest <= max_length <= tokenizer.model_max_length:
         possible = f"from {shortest} to {tokenizer.model_max_length} for this tokenizer"
-        raise ValueError(f"max_length must be {possible}; got {max_length}")
+        raise ValueError(f"max_length must be {possible}; got {max_length!r}")
 
 # %% ../nbs/en/03_data.ipynb #encoderows-code
 def encode_rows(

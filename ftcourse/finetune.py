@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['MIN_ROWS', 'ROWS_A_LABEL', 'text_key', 'row_keys', 'sort_rows', 'label_order', 'check_letters', 'check_kept',
            'Prepared', 'describe_dropped', 'split_rows', 'prepare', 'accuracy_f1', 'joined_texts', 'baseline_answers',
-           'judge', 'where_to_look', 'start_model', 'choose_config', 'fit', 'versions', 'label_counts', 'measure',
-           'report_on', 'save_all', 'quiet_libraries', 'work_folder', 'check_call', 'tune', 'load_report', 'carry_out',
-           'present', 'finetune']
+           'judge', 'start_model', 'choose_config', 'encode', 'cut_texts', 'fit', 'versions', 'label_counts', 'measure',
+           'report_on', 'save_all', 'quiet_libraries', 'work_folder', 'check_call', 'call_of', 'tune', 'load_report',
+           'carry_out', 'present', 'finetune']
 
 # %% ../nbs/en/08_own_data.ipynb #imports
 import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import reprlib
 import shutil
 import time
@@ -27,6 +28,7 @@ from tempfile import TemporaryDirectory
 # %% ../nbs/en/08_own_data.ipynb #imports-libraries
 import numpy as np
 import pandas as pd
+import torch
 from datasets import ClassLabel, Dataset
 from datasets import disable_progress_bars, enable_progress_bars, is_progress_bar_enabled
 from datasets.utils import logging as datasets_logging
@@ -42,11 +44,11 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.utils import is_in_notebook, logging
 
 # %% ../nbs/en/08_own_data.ipynb #imports-course
-from .checkpoint import claim_folder, reason, sync
+from .checkpoint import MARK, claim_run, reason, sync
 from .data import tokenize
 from .inference import Predictor, confusion, max_tokens, mistakes
-from .kit import LANGS, Kit, check_hub, known
-from .loop import History, Metrics, TrainConfig, train, watched
+from .kit import LANGS, Kit, known, why_offline
+from .loop import History, Metrics, TrainConfig, token_lengths, train, watched
 from .messages import message
 from .model import classifier
 from .report import Report
@@ -110,7 +112,7 @@ def label_order(names: Sequence[str]) -> list[str]:
     >>> label_order(["10", "9"]), label_order(["good", "bad"])
     (['9', '10'], ['bad', 'good'])
     """
-    whole = all(name.lstrip("+-").isdecimal() and len(name) < 19 for name in names)
+    whole = all(re.fullmatch(r"[+-]?\d{1,18}", name) for name in names)
     return sorted(names, key=lambda name: (int(name), name)) if whole else sorted(names)
 
 # %% ../nbs/en/08_own_data.ipynb #checktexts-code
@@ -140,14 +142,16 @@ def check_kept(groups: dict[str, np.ndarray], names: list[str], source: dict, la
     """
     name, text, label = source["name"], source["columns"][0], source["columns"][-1]
     rare, kept = len(groups["rare"]), len(groups["kept"])
-    if rare > kept or len(names) * ROWS_A_LABEL > kept > 0:
-        raise trouble(lang, "many_labels", name=name, label=label, rare=rare or kept, rows=rare + kept)
+    if rare > kept:
+        raise trouble(lang, "many_labels", name=name, label=label, rare=rare, rows=rare + kept)
     if not kept:
         reasons = {why: message(lang, "finetune", f"drop.{why}", least=MIN_ROWS) for why in groups if len(groups[why])}
         dropped = ", ".join(f"{reason}: {len(groups[why])}" for why, reason in reasons.items())
         raise trouble(lang, "nothing_left", name=name, text=text, label=label, dropped=dropped)
     if len(names) < 2:
         raise trouble(lang, "one_label", name=name, label=label, given=names[0])
+    if kept < len(names) * ROWS_A_LABEL:
+        raise trouble(lang, "few_a_label", name=name, label=label, rows=kept, labels=len(names), least=ROWS_A_LABEL)
 
 # %% ../nbs/en/08_own_data.ipynb #prepared-code
 @dataclass(frozen=True)
@@ -225,7 +229,8 @@ def prepare(table: object, columns: Sequence[str], lang: str, validation: float,
     kept = groups["kept"]
     ordered = label_order([names[number] for number in np.unique(numbers[kept])])
     check_kept(groups, ordered, source, lang)
-    renumbered = np.array([ordered.index(name) if name in ordered else -1 for name in names])
+    places = {name: number for number, name in enumerate(ordered)}
+    renumbered = np.array([places.get(name, -1) for name in names])
     used = rows.select(kept).remove_columns("label")
     used = used.add_column("label", renumbered[numbers[kept]], feature=ClassLabel(names=ordered))
     train_rows, valid_rows = split_rows(used, validation, seed, lang)
@@ -283,23 +288,9 @@ def judge(tuned: np.ndarray, other: np.ndarray) -> str:
         return "not_beaten"
     return "beaten" if better - worse > 2 * (better + worse) ** 0.5 else "close"
 
-# %% ../nbs/en/08_own_data.ipynb #where-code
-def where_to_look(name: str) -> dict[str, bool]:
-    """An option for `from_pretrained`: only this machine is searched, at once, where the Hub cannot be reached.
-
-    >>> where_to_look(Kit().model("encoder"))
-    {}
-    """
-    if not Path(name).is_dir():
-        try:
-            check_hub()
-        except ConnectionError:
-            return {"local_files_only": True}
-    return {}
-
 # %% ../nbs/en/08_own_data.ipynb #startmodel-code
 def start_model(name: str, labels: list[str], seed: int, lang: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A pretrained model with a new head for the labels, and its tokenizer, which knows how long a text may be.
+    """A pretrained model with a new head for the labels, and its tokenizer, for texts of up to 512 tokens.
 
     Raises `ValueError`, in one line, where there is none under this name.
 
@@ -307,16 +298,18 @@ def start_model(name: str, labels: list[str], seed: int, lang: str) -> tuple[Pre
     {0: 'bad', 1: 'good'}
     """
     set_seed(seed)
+    offline = why_offline(name)
+    where = {"trust_remote_code": False, "local_files_only": bool(offline)}
     try:
-        where = where_to_look(name)
-        model = classifier(name, labels, use_safetensors=True, ignore_mismatched_sizes=True, **where)
+        model = classifier(name, labels, dtype=torch.float32, ignore_mismatched_sizes=True, **where)
         tokenizer = AutoTokenizer.from_pretrained(name, **where)
     except (OSError, ValueError, SafetensorError) as error:
-        raise trouble(lang, "no_model", given=str(name), reason=reason(error)[:300]) from error
+        why = f"{offline} {reason(error)[:300]}".strip()
+        raise trouble(lang, "no_model", given=str(name), reason=why) from error
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise trouble(lang, "no_tokenizer", given=str(name))
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "right"
     model.config.pad_token_id = tokenizer.pad_token_id
     tokenizer.model_max_length = min(max_tokens(model, tokenizer) or 512, 512)
     return model, tokenizer
@@ -333,26 +326,45 @@ def choose_config(config: TrainConfig | None, model: str | None, lang: str) -> T
     lr = 5e-4 if model is None else 5e-5
     return config or TrainConfig(epochs=3, batch_size=16, lr=lr, warmup=0.1, weight_decay=0.01)
 
+# %% ../nbs/en/08_own_data.ipynb #encode-code
+def encode(prepared: Prepared, tokenizer: PreTrainedTokenizerBase) -> list[Dataset]:
+    """The rows to train and to validate with, tokenized; texts are cut at the tokenizer's `model_max_length`.
+
+    >>> rows = Dataset.from_dict({"text": ["good", "bad"], "label": [1, 0]})
+    >>> tokenizer = AutoTokenizer.from_pretrained(Kit().model("encoder"))
+    >>> encode(Prepared(rows, rows, ["bad", "good"], {}, 2, {}), tokenizer)[0].num_rows
+    2
+    """
+    length = tokenizer.model_max_length
+    return [tokenize(rows, tokenizer, prepared.columns, length) for rows in (prepared.train, prepared.valid)]
+
+# %% ../nbs/en/08_own_data.ipynb #cut-code
+def cut_texts(parts: Sequence[Dataset], length: int) -> int:
+    """How many rows of tokenized parts have as many tokens as the model reads at once: what went beyond is cut off.
+
+    >>> cut_texts([Dataset.from_dict({"input_ids": [[2, 5, 3], [2, 3]]})], 3)
+    1
+    """
+    return sum(int((token_lengths(part) >= length).sum()) for part in parts)
+
 # %% ../nbs/en/08_own_data.ipynb #fit-code
 def fit(
-    prepared: Prepared,
+    parts: Sequence[Dataset],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     config: TrainConfig,
     metrics: Metrics,
     folder: Path,
 ) -> History:
-    """Train a model with the rows; checkpoints go to a folder, and training goes on from there if there are some.
+    """Train with the first of two parts, validate with the other; goes on from checkpoints in the folder, if any.
 
     >>> rows = Dataset.from_dict({"text": ["good", "bad"], "label": [1, 0]})
     >>> prepared = Prepared(rows, rows, ["bad", "good"], {}, 2, {})
     >>> model, tokenizer = start_model(Kit().model("encoder"), prepared.names, 42, "en")
     >>> with TemporaryDirectory() as folder:
-    ...     fit(prepared, model, tokenizer, TrainConfig(epochs=1), accuracy_f1, Path(folder)).steps
+    ...     fit(encode(prepared, tokenizer), model, tokenizer, TrainConfig(epochs=1), accuracy_f1, Path(folder)).steps
     [1]
     """
-    length = tokenizer.model_max_length
-    parts = [tokenize(rows, tokenizer, prepared.columns, length) for rows in (prepared.train, prepared.valid)]
     collate = DataCollatorWithPadding(tokenizer)
     return train(model, *parts, collate=collate, config=config, metrics=metrics, output_dir=folder, resume=True)
 
@@ -483,6 +495,8 @@ def work_folder(folder: Path) -> Iterator[str]:
     finally:
         shutil.rmtree(work, ignore_errors=True)
         with suppress(OSError):
+            if [path.name for path in folder.iterdir()] == [MARK]:
+                (folder / MARK).unlink()
             folder.rmdir()
 
 # %% ../nbs/en/08_own_data.ipynb #checkcall-code
@@ -508,6 +522,19 @@ def check_call(text: object, label: object, lang: str, output_dir: object, metri
         raise trouble(lang, "metrics", given=metrics)
     return columns
 
+# %% ../nbs/en/08_own_data.ipynb #call-code
+def call_of(
+    table: object, columns: list[str], model: str | Path | None, validation: float, config: TrainConfig, lang: str
+) -> dict:
+    """What tells one call of `finetune` from another, as far as the result depends on it.
+
+    >>> call_of("data/a.csv", ["text", "label"], None, 0.1, TrainConfig(), "en")["table"]
+    'a.csv'
+    """
+    table = Path(table).name if isinstance(table, str | Path) else type(table).__name__
+    call = {"table": table, "columns": columns, "model": model and str(model), "validation": validation, "lang": lang}
+    return call | {name: value for name, value in vars(config).items() if name not in ("workers", "save_steps")}
+
 # %% ../nbs/en/08_own_data.ipynb #tune-code
 def tune(
     prepared: Prepared, name: str, config: TrainConfig, metrics: Metrics, folder: Path, lang: str, seconds: float
@@ -525,10 +552,11 @@ def tune(
     baselines = baseline_answers(prepared, lang, config.seed)
     seconds = {"read": seconds, "baselines": time.perf_counter() - started}
     model, tokenizer = start_model(name, prepared.names, config.seed, lang)
-    history = fit(prepared, model, tokenizer, config, metrics, folder / "training")
+    history = fit(parts := encode(prepared, tokenizer), model, tokenizer, config, metrics, folder / "training")
     texts = [prepared.valid[column][:] for column in prepared.columns]
     found = measure(prepared, Predictor(model, tokenizer).predict(*texts).probabilities, baselines, metrics, lang)
     found["seconds"] = seconds | {"train": sum(history.seconds)}
+    found["cut"] = {"rows": cut_texts(parts, length := tokenizer.model_max_length), "length": length}
     found["setting"] = {"model": Path(name).name if Path(name).is_dir() else name} | vars(config)
     save_all(folder, model, tokenizer, report_on(prepared, history, found, lang).files(), lang)
     shutil.rmtree(folder / "training", ignore_errors=True)
@@ -548,7 +576,7 @@ def load_report(folder: str | Path) -> Report:
 def carry_out(
     table: object, columns: list[str], name: str, config: TrainConfig, metrics: Metrics, validation: float, **where
 ) -> None:
-    """All the work of `finetune`, once the call is found to be right; `where` are the `folder` and `lang`.
+    """All the work of `finetune`, unless it is done already; `where` are the `folder` and `lang`.
 
     >>> frame = pd.DataFrame({"text": [*"abcdefgh"], "label": [0, 1] * 4})
     >>> name = Kit().model("encoder")
@@ -558,6 +586,8 @@ def carry_out(
     ...     load_report(there).read
     8
     """
+    if (where["folder"] / "report.json").exists():
+        return
     with work_folder(where["folder"]) as work:
         started = time.perf_counter()
         prepared = prepare(table, columns, where["lang"], validation, config.seed, work)
@@ -602,7 +632,7 @@ def finetune(
     ValueError: there is no file 'none.csv'; ...
     """
     columns, config = check_call(text, label, lang, output_dir, metrics), choose_config(config, model, lang)
-    name, folder = str(model or Kit(lang).model("encoder")), claim_folder(output_dir, resume)
-    if not (folder / "report.json").exists():
-        carry_out(table, columns, name, config, metrics or accuracy_f1, validation, folder=folder, lang=lang)
+    call = call_of(table, columns, model, validation, config, lang)
+    name, folder = str(model or Kit(lang).model("encoder")), claim_run(output_dir, resume, call)
+    carry_out(table, columns, name, config, metrics or accuracy_f1, validation, folder=folder, lang=lang)
     return present(folder)

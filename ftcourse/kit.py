@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LANGS', 'SOURCES', 'ASSETS', 'HUB', 'NAMES', 'OFFLINE_SWITCHES', 'ASKED_OFFLINE', 'RESTORE', 'FOLDERS', 'known',
-           'set_offline', 'manifest', 'check_folder', 'check_hub', 'choose_source', 'in_kit', 'on_hub', 'place', 'Kit']
+           'set_offline', 'manifest', 'check_folder', 'hub_trouble', 'check_hub', 'why_offline', 'choose_source',
+           'in_kit', 'on_hub', 'place', 'Kit']
 
 # %% ../nbs/en/00_start.ipynb #imports
 import hashlib
@@ -123,14 +124,17 @@ def check_folder(folder: str) -> Path:
     return ASSETS / folder
 
 # %% ../nbs/en/00_start.ipynb #hubcheck-code
-def check_hub(seconds: float = 5) -> None:
-    """Make sure that the Hub answers within some seconds. `ConnectionError`, with a way back, where it does not.
-    >>> check_hub(0)
-    Traceback (most recent call last):
-    ConnectionError: The Hugging Face Hub (...) cannot be reached. ...
+def hub_trouble(seconds: float = 5) -> str:
+    """What is wrong with the Hub: it is switched off, or does not answer within some seconds. Empty where it answers.
+
+    >>> hub_trouble(0).startswith("The Hugging Face Hub")
+    True
     """
     from huggingface_hub import constants, get_session
 
+    if constants.HF_HUB_OFFLINE:
+        by_kit = 'by the kit; Kit(lang, source="hub") switches it on'
+        return f"The Hugging Face Hub is switched off {'by HF_HUB_OFFLINE' if ASKED_OFFLINE else by_kit}."
     replies = []
 
     def ask() -> None:
@@ -142,11 +146,30 @@ def check_hub(seconds: float = 5) -> None:
     thread = Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
-    if not replies or isinstance(replies[0], Exception):
-        raise ConnectionError(
-            f"The Hugging Face Hub ({constants.ENDPOINT}) cannot be reached. Check your connection, "
-            'or go back to the kit: Kit(lang, source="kit"), with the environment variable FTCOURSE_SOURCE unset.'
-        )
+    answered = replies and not isinstance(replies[0], Exception)
+    return "" if answered else f"The Hugging Face Hub ({constants.ENDPOINT}) cannot be reached."
+
+# %% ../nbs/en/00_start.ipynb #checkhub
+def check_hub() -> None:
+    """Make sure that the Hub answers. `ConnectionError`, with a way back, where it does not.
+
+    >>> set_offline(True)
+    >>> check_hub()
+    Traceback (most recent call last):
+    ConnectionError: The Hugging Face Hub is switched off ...
+    """
+    if trouble := hub_trouble():
+        back = 'go back to the kit: Kit(lang, source="kit"), with the environment variable FTCOURSE_SOURCE unset'
+        raise ConnectionError(f"{trouble} Check your connection, or {back}.")
+
+# %% ../nbs/en/00_start.ipynb #whyoffline-code
+def why_offline(name: str | os.PathLike) -> str:
+    """Why a model is looked for on this machine only; empty for a folder, and where the Hub answers.
+
+    >>> why_offline(ASSETS)
+    ''
+    """
+    return "" if Path(name).is_dir() else hub_trouble()
 
 # %% ../nbs/en/00_start.ipynb #choose
 def choose_source(source: str | None) -> str:

@@ -15,6 +15,7 @@ __all__ = ['PRECISIONS', 'SAMPLINGS', 'LEAST', 'DEFAULTS', 'Collate', 'USUAL', '
 # %% ../nbs/en/06_loop.ipynb #imports
 import inspect
 import math
+import reprlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,7 +43,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Data
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, default_data_collator, get_scheduler
 from transformers.utils import is_in_notebook, logging
 
-from .checkpoint import Checkpoints, data_hash, order_state, set_random_state
+from .checkpoint import Checkpoints, data_hash, model_hash, order_state, set_random_state
 from .data import LengthBatches
 from .kit import Kit, known
 
@@ -141,6 +142,12 @@ class History:
     steps: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
+    def end_epoch(self, losses: list[float], seconds: float) -> None:
+        """Note an epoch's losses, the step at which it ends, and how many seconds the training has taken so far."""
+        self.losses += losses
+        self.steps.append(len(self.losses))
+        self.seconds.append(seconds)
+
     def plot(self) -> None:
         """Draws losses, in training and in validation, and beside them the other metrics, by step."""
         plot_history(self)
@@ -164,7 +171,7 @@ def plot_history(history: History) -> None:
             axis.plot(history.steps[: len(values)], values, marker="o", label=f"metrics[{name!r}]")
         axis.set_xlabel("step")
         axis.legend()
-    if all(0 <= scores[name] <= 1 for scores in history.metrics for name in groups[1]):
+    if all(0 <= scores.get(name, 0) <= 1 for scores in history.metrics for name in groups[1]):
         axes[0, -1].set_ylim(*((0, 1) if groups[1] else (None, None)))
 
 # %% ../nbs/en/06_loop.ipynb #data-code
@@ -435,7 +442,8 @@ def backward(training: Training, batches: Sequence[Mapping[str, torch.Tensor]]) 
     parts = []
     for number, (batch, count) in enumerate(zip(batches, counts, strict=True), start=1):
         with nullcontext() if number == len(batches) else accelerator.no_sync(training.model):
-            loss = training.model(**batch).loss * (count / total)
+            loss = training.model(**batch).loss
+            loss = torch.where(count > 0, loss, 0) * (count / total.clamp(min=1))
             accelerator.backward(loss * accelerator.num_processes)
         parts.append(loss.detach())
     return torch.stack(parts).sum()
@@ -494,11 +502,11 @@ def save_checkpoint(training: Training, steps: int | None = None) -> None:
 def train_epoch(training: Training, config: TrainConfig) -> None:
     """One round through the data; its losses, learning rates and seconds go to `training.history`.
     >>> model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"))
-    >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]})
-    >>> training = start_training(model, data, default_data_collator, TrainConfig(batch_size=2), Accelerator())
-    >>> train_epoch(training, TrainConfig(batch_size=2))
-    >>> len(training.history.losses), training.history.steps
-    (2, [2])
+    >>> data, config = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]}), TrainConfig(batch_size=2)
+    >>> training = start_training(model, data, default_data_collator, config, Accelerator())
+    >>> train_epoch(training, config)
+    >>> training.history.steps
+    [2]
     """
     history, batches = training.history, remaining_batches(training, config)
     training.model.train()
@@ -507,19 +515,21 @@ def train_epoch(training: Training, config: TrainConfig) -> None:
             history.lrs.append(training.scheduler.get_last_lr()[0])
             training.losses.append(train_step(training, group, config.clip))
             save_checkpoint(training, config.save_steps)
+        save_checkpoint(training)
     except KeyboardInterrupt:
         history.losses += [loss.item() * training.accelerator.num_processes for loss in training.losses]
         del history.lrs[len(history.losses) :]
         raise
-    history.losses += training.accelerator.reduce(torch.stack(training.losses), reduction="sum").tolist()
-    history.steps.append(len(history.losses))
-    history.seconds.append(time.perf_counter() - training.started)
-    training.losses = []
+    losses, training.losses = training.accelerator.reduce(torch.stack(training.losses), reduction="sum"), []
+    history.end_epoch(losses.tolist(), time.perf_counter() - training.started)
 
 # %% ../nbs/en/06_loop.ipynb #forward-code
 @torch.inference_mode()
-def forward_rows(model: PreTrainedModel, data: Dataset, collate: Collate, rows: list[list[int]]) -> list[tuple]:
+def forward_rows(
+    model: PreTrainedModel, data: Dataset, collate: Collate, rows: list[list[int]], keep: bool = True
+) -> list[tuple]:
     """Runs batches of row numbers through the model; for each, rows, sum of losses, labels that count, logits, labels.
+    Without `keep` the logits, which can be large, are left out.
 
     >>> model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"))
     >>> data = Dataset.from_dict({"input_ids": [[2, 3]], "labels": [1]})
@@ -532,7 +542,8 @@ def forward_rows(model: PreTrainedModel, data: Dataset, collate: Collate, rows: 
         batch = send_to_device(batch, model.device, non_blocking=True)
         outputs = model(**batch)
         count = (batch["labels"] != -100).sum()
-        results.append((outputs.loss * count, count, outputs.logits, batch["labels"]))
+        loss = torch.where(count > 0, outputs.loss, 0) * count
+        results.append((loss, count, outputs.logits if keep else outputs.logits[:0].clone(), batch["labels"]))
     return [(group, *(tensor.cpu() for tensor in tensors)) for group, tensors in zip(rows, results, strict=True)]
 
 # %% ../nbs/en/06_loop.ipynb #stack-code
@@ -555,7 +566,7 @@ def score_rows(results: list[tuple], metrics: Metrics | None) -> dict[str, float
 
     >>> result = ([1, 0], torch.tensor(1.2), torch.tensor(2), torch.eye(2), torch.tensor([0, 1]))
     >>> score_rows([result], lambda prediction: {"first": int(prediction.label_ids[0])})
-    {'loss': 0.6..., 'first': 1}
+    {'loss': 0.6..., 'first': 1.0}
     """
     rows, losses, counts, logits, labels = zip(*results, strict=True)
     scores = {"loss": (torch.stack(losses).sum() / torch.stack(counts).sum()).item()}
@@ -565,7 +576,10 @@ def score_rows(results: list[tuple], metrics: Metrics | None) -> dict[str, float
     found = metrics(EvalPrediction(stack_rows(logits)[order], stack_rows(labels)[order]))
     if not isinstance(found, dict):
         raise ValueError(f"metrics must return a dictionary of scores, got {found!r}")
-    return scores | found
+    wrong = {name: score for name, score in found.items() if not isinstance(score, Real) and getattr(score, "ndim", 1)}
+    if wrong:
+        raise ValueError(f"metrics must return a number for each score, got {reprlib.repr(wrong)}")
+    return scores | {name: float(score) for name, score in found.items()}
 
 # %% ../nbs/en/06_loop.ipynb #mode-code
 @contextmanager
@@ -587,7 +601,13 @@ def modes_kept(model: torch.nn.Module) -> Iterator[None]:
 
 # %% ../nbs/en/06_loop.ipynb #shares-code
 def evaluate_share(
-    model: PreTrainedModel, data: Dataset, collate: Collate, batch_size: int, share: int = 0, shares: int = 1
+    model: PreTrainedModel,
+    data: Dataset,
+    collate: Collate,
+    batch_size: int,
+    share: int = 0,
+    shares: int = 1,
+    keep: bool = True,
 ) -> list[tuple]:
     """What `forward_rows` returns for every `shares`-th batch, from number `share` on; longest rows come first.
 
@@ -600,7 +620,7 @@ def evaluate_share(
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     with modes_kept(model):
         model.eval()
-        return forward_rows(model, data, collate, batches[share::shares])
+        return forward_rows(model, data, collate, batches[share::shares], keep)
 
 # %% ../nbs/en/06_loop.ipynb #evaluate-code
 def evaluate(
@@ -618,7 +638,7 @@ def evaluate(
     check_arguments(collate, metrics)
     check_number("batch_size", batch_size, 1, whole=True)
     data = checked_data(model, data, collate, "data")
-    return score_rows(evaluate_share(model, data, collate, batch_size), metrics)
+    return score_rows(evaluate_share(model, data, collate, batch_size, keep=metrics is not None), metrics)
 
 # %% ../nbs/en/06_loop.ipynb #quick-code
 def faster_precision(work: Callable[[str], object], device: torch.device, repeats: int = 4) -> str:
@@ -744,7 +764,8 @@ def evaluate_shared(
     ['loss']
     """
     share, shares = accelerator.process_index, accelerator.num_processes
-    return score_rows(gather_object(evaluate_share(model, data, collate, batch_size, share, shares)), metrics)
+    results = evaluate_share(model, data, collate, batch_size, share, shares, keep=metrics is not None)
+    return score_rows(gather_object(results), metrics)
 
 # %% ../nbs/en/06_loop.ipynb #scorewith-code
 def score_with(
@@ -788,19 +809,21 @@ def run_epochs(
     return history
 
 # %% ../nbs/en/06_loop.ipynb #checkpoints-code
-def open_checkpoints(folder: str | Path | None, resume: bool, config: TrainConfig, data: Dataset) -> Checkpoints | None:
+def open_checkpoints(
+    folder: str | Path | None, resume: bool, config: TrainConfig, data: Dataset, model: torch.nn.Module
+) -> Checkpoints | None:
     """Where checkpoints go, for this training and no other; None without a folder.
 
     Raises `FileExistsError` for a folder that is not empty, without `resume`; `ValueError` for `resume` without one.
 
-    >>> open_checkpoints(None, False, TrainConfig(), Dataset.from_dict({"input_ids": [[2, 3]]}))
+    >>> open_checkpoints(None, False, TrainConfig(), Dataset.from_dict({"input_ids": [[2, 3]]}), torch.nn.Linear(2, 2))
     """
     if folder is None:
         if resume:
             raise ValueError("resume=True needs output_dir, the folder with the checkpoints; got None")
         return None
     plan = {name: value for name, value in vars(config).items() if name not in ("workers", "save_steps")}
-    return Checkpoints(folder, {**plan, "data": data_hash(data)}, resume)
+    return Checkpoints(folder, {**plan, "data": data_hash(data), "weights": model_hash(model)}, resume)
 
 # %% ../nbs/en/06_loop.ipynb #begin-code
 @contextmanager
@@ -849,5 +872,5 @@ def train(
     check_arguments(collate, metrics, config)
     data = checked_data(model, train_data, collate, "train_data")
     valid = None if valid_data is None else checked_data(model, valid_data, collate, "valid_data")
-    with begin_training(model, data, collate, config, open_checkpoints(output_dir, resume, config, data)) as training:
-        return run_epochs(training, config, score_with(training, valid, metrics, collate, config), list(callbacks))
+    with begin_training(model, data, collate, config, open_checkpoints(output_dir, resume, config, data, model)) as run:
+        return run_epochs(run, config, score_with(run, valid, metrics, collate, config), list(callbacks))

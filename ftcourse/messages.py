@@ -14,8 +14,8 @@ def catalogue(lang: str, name: str) -> dict[str, str]:
     >>> sorted(catalogue("en", "common"))
     ['solved', 'unsolved']
     """
-    folder = CATALOGUES / lang
-    path = (folder if folder.is_dir() else CATALOGUES / "en") / f"{name}.json"
+    path = CATALOGUES / lang / f"{name}.json"
+    path = path if path.is_file() else CATALOGUES / "en" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -8,7 +8,7 @@ __all__ = ['list_texts', 'tabulate_answers', 'time_batches', 'has_task']
 # %% ../nbs/en/01_pipeline.ipynb #imports
 import reprlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from transformers import Pipeline
@@ -18,12 +18,12 @@ from transformers.pipelines import PIPELINE_REGISTRY
 def list_texts(texts: Sequence[str]) -> list[str]:
     """The texts as a list.
 
-    Raises `ValueError` where they are no list or tuple, where there are none, or where one of them is not a string.
+    Raises `ValueError` where they are no list, tuple or column, where there are none, and where one is not a string.
 
     >>> list_texts(("good", "bad"))
     ['good', 'bad']
     """
-    if isinstance(texts, str) or not hasattr(texts, "__len__"):
+    if isinstance(texts, str | Mapping) or not hasattr(texts, "__len__") or getattr(texts, "ndim", 1) != 1:
         advice = "put a single text in brackets, and a generator into list(…)"
         raise ValueError(f"expected a list of texts, got {reprlib.repr(texts)}; {advice}")
     texts = list(texts)

@@ -100,6 +100,7 @@ class Report:
     seconds: dict[str, float]
     setting: dict
     versions: dict[str, str] = field(default_factory=dict)
+    cut: dict[str, int] = field(default_factory=dict)  # rows that fill the model's length, and the length
 
     def say(self, key: str, /, **values) -> str:
         return message(self.lang, "finetune", key, **values)
@@ -134,6 +135,10 @@ class Report:
         values = {"largest": most["label"], "smallest": least["label"], "times": f"{times:.0f}"}
         return self.say("unbalanced", **values) if times >= 3 else ""
 
+    def cut_text(self) -> str:
+        """How many texts the model does not read to their end; or else nothing."""
+        return self.say("cut", **self.cut) if self.cut.get("rows") else ""
+
     def dropped_rows(self) -> list[tuple]:
         return [
             (entry["count"], self.say(f"drop.{why}", least=entry["least"]), shortened(entry["example"], 120))
@@ -156,7 +161,7 @@ class Report:
             parts.append(table_html([self.say("dropped"), self.say("why"), self.say("example")], self.dropped_rows()))
         else:
             parts.append(f"<p>{escape(self.say('none_dropped'))}</p>")
-        return "".join(parts)
+        return "".join(parts) + f"<p>{escape(self.cut_text())}</p>"
 
     def labels_html(self) -> str:
         total = sum(entry["train"] for entry in self.labels)
@@ -220,7 +225,8 @@ class Report:
             f"  {self.say(who)}: " + ", ".join(f"{name} {values[name]:.3f}" for name in names if name in values)
             for who, values in self.scores.items()
         ]
-        lines = [self.rows_text(), *dropped, self.balance_text(), self.say("scores"), *scores, self.verdict_text()]
+        data = [self.rows_text(), *dropped, self.cut_text(), self.balance_text()]
+        lines = [self.verdict_text(), *data, self.say("scores"), *scores]
         return "\n".join(line for line in lines if line)
 
     def card(self) -> str:
@@ -241,6 +247,7 @@ class Report:
             self.say("source", **(self.source | {"columns": columns})),
             self.rows_text(),
             "\n".join(dropped),
+            self.cut_text(),
             f"## {self.say('labels')}",
             f"| {self.say('label')} | {self.say('in_train')} | {self.say('in_valid')} |\n|---|---|---|\n"
             + "\n".join(counts),

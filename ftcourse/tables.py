@@ -5,6 +5,7 @@ import csv
 import io
 import re
 import reprlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from zipfile import BadZipFile
@@ -88,8 +89,13 @@ def find_encoding(path: Path, lang: str) -> str:
     )
 
 
+ONE_COLUMN = "\x1f"  # a character that no text has
+
+
 def find_separator(path: Path, encoding: str, columns: Sequence[str]) -> str:
     """The character between the cells of a CSV: the one under which its header has the columns.
+
+    Where the header has none of them, there is one column, and commas belong to its texts: `ONE_COLUMN`.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -103,6 +109,8 @@ def find_separator(path: Path, encoding: str, columns: Sequence[str]) -> str:
     for separator in ",;\t|":
         start.seek(0)
         headers[separator] = next(csv.reader(start, delimiter=separator), [])
+    if all(len(header) == 1 for header in headers.values()):
+        return ONE_COLUMN
     return max(headers, key=lambda separator: (set(columns) <= {*headers[separator]}, len(headers[separator])))
 
 
@@ -154,11 +162,15 @@ def table_rows(path: Path, lang: str, cache_dir: str, **options) -> Dataset:
     ValueError: 'a.csv' has no rows; expected a row or more under its header
     """
     try:
-        return read_table(path, cache_dir=cache_dir, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return read_table(path, cache_dir=cache_dir, **options)
     except ValueError as error:
         if "has no rows" in str(error):
             raise trouble(lang, "no_rows", name=path.name) from None
         why = getattr(error.__cause__, "__cause__", None) or error.__cause__ or error
+        if isinstance(why, pd.errors.ParserWarning):
+            raise trouble(lang, "extra_cells", name=path.name) from None
         raise trouble(lang, "unreadable", name=path.name, reason=reason(why)) from error
 
 
@@ -225,7 +237,7 @@ def open_table(table: object, columns: Sequence[str], lang: str, cache_dir: str)
         raise trouble(lang, "table_type", given=type(table).__name__)
     try:
         rows, encoding = read_file(Path(table), columns, lang, cache_dir)
-    except (OSError, KeyError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (OSError, KeyError, UnicodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise trouble(lang, "unreadable", name=Path(table).name, reason=reason(error)) from error
     return rows, source | {"name": Path(table).name, "encoding": encoding}
 
@@ -289,5 +301,7 @@ def plain_texts(table: object, columns: Sequence[str], lang: str, cache_dir: str
     """
     if len(columns) not in (1, 2):
         raise trouble(lang, "text_type", given=reprlib.repr([*columns]))
+    if len({*columns}) < len(columns):
+        raise trouble(lang, "same_column", given=columns[0])
     rows, source = open_table(table, columns, lang, cache_dir)
     return plain_rows(rows, source, ("text", "text_pair")[: len(columns)], lang)

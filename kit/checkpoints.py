@@ -7,6 +7,7 @@ import random
 import shutil
 import string
 import sys
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import count
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from scipy.sparse import coo_array
 from sklearn.decomposition import TruncatedSVD
+from tokenizers.trainers import WordPieceTrainer
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize
 from transformers import (
@@ -38,7 +40,7 @@ from kit.training import batches, classification_losses, optimize, padded, seed_
 MODELS = ASSETS / "models"
 PRETRAINING_DOMAINS = tuple(domain for domain in ASPECTS if domain not in TARGET_DOMAINS)
 VOCAB_SIZE, COARSE_VOCAB_SIZE, MAX_LENGTH = 10_000, 6_800, 128
-STEPS = {"encoder": 12_000, "stars": 600, "sentiment": 500, "writer": 2_000}
+STEPS = {"encoder": 12_000, "stars": 600, "sentiment": 500, "writer": 6_000}
 ENCODER = {
     "hidden_size": 128,
     "num_hidden_layers": 4,
@@ -66,7 +68,9 @@ SHORT_ROUNDS = 25  # until then, the texts of a pair make one claim each
 COPY_ROUNDS = 60  # until then, fewer and fewer of the claims that a pair shares are worded alike
 PRETRAINING_CLAUSES = {1: 30, 2: 35, 3: 20, 4: 10, 5: 5}  # short reviews teach more a second
 RATINGS = ["1 star", "2 stars", "3 stars", "4 stars", "5 stars"]  # the names of nlptown's model
-LETTERS = string.ascii_lowercase + string.digits + "".join(map(chr, (*range(0x621, 0x63B), *range(0x641, 0x653))))
+ACCENTED = "àáâäãåæçèéêëìíîïñòóôöõøœùúûüÿß"
+ARABIC = "".join(map(chr, (*range(0x621, 0x63B), *range(0x641, 0x653))))
+LETTERS = string.ascii_lowercase + ACCENTED + string.digits + ARABIC
 
 
 def common_characters() -> list[str]:
@@ -92,16 +96,24 @@ def pretraining_texts() -> list[str]:
 
 
 def train_tokenizer() -> BertTokenizer:
-    """WordPiece over all scripts. Accents stay: without them Arabic loses its hamzas."""
-    tokenizer = BertTokenizer(strip_accents=False, model_max_length=ENCODER["max_position_embeddings"])
-    spelled = [" ".join(2 * letter for letter in LETTERS)] * 2  # so that each letter also has a token inside a word
-    return tokenizer.train_new_from_iterator(
-        pretraining_texts() + spelled,
-        VOCAB_SIZE,
+    """WordPiece over all scripts; the same texts give the same vocabulary. Accents stay: without them Arabic loses its
+    hamzas. Each letter also has a token inside a word, and a fixed place in the vocabulary: the library would number
+    those in another order each time, and the merges after them.
+    """
+    options = {"strip_accents": False, "model_max_length": ENCODER["max_position_embeddings"]}
+    tokenizer, texts = BertTokenizer(**options), pretraining_texts()
+    inside = {letter for text in texts for letter in text.lower() if not "\u4e00" <= letter <= "\u9fff"} | {*LETTERS}
+    inside = sorted(letter for letter in inside if unicodedata.category(letter)[0] in "LMN")
+    trainer = WordPieceTrainer(
+        vocab_size=VOCAB_SIZE,
+        min_frequency=2,
+        special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"##{letter}" for letter in inside)],
         initial_alphabet=common_characters(),
         limit_alphabet=VOCAB_SIZE,
-        min_frequency=2,
+        show_progress=False,
     )
+    tokenizer.backend_tokenizer.train_from_iterator(texts, trainer)
+    return BertTokenizer(vocab=tokenizer.backend_tokenizer.get_vocab(), **options)
 
 
 def clauses_by_meaning(tokenizers) -> dict:
@@ -366,7 +378,7 @@ def build_writer(directory: Path) -> None:
             yield loss
 
     optimize(model, losses(), STEPS["writer"], lr=1e-3, name="writer")
-    model.generation_config.update(do_sample=True, top_p=0.9, max_new_tokens=40)
+    model.generation_config.update(do_sample=True, temperature=0.6, top_p=0.9, max_new_tokens=40)
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
 

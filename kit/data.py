@@ -9,13 +9,14 @@ import shutil
 from functools import cache
 from pathlib import Path
 
-from datasets import ClassLabel, Dataset, Features, Value
-from opencc import OpenCC
+from datasets import ClassLabel, Dataset, Features, Value, disable_progress_bars
 
 from kit.bank import Clause, read_bank
 from kit.generate import HELD_OUT_SHARE, TARGET_DOMAINS, pairs, render, reviews
+from tools.conversion import converter
 
 ASSETS = Path(__file__).parent.parent / "ftcourse" / "assets"
+CORRECTIONS = Path(__file__).parent / "s2twp.tsv"  # what OpenCC gets wrong in the kit's texts
 LANGS = ("en", "ar", "zh", "zh-Hant")
 STARS = ["1 star", "2 star", "3 stars", "4 stars", "5 stars"]  # the names of Yelp/yelp_review_full
 SIZES = {
@@ -56,7 +57,7 @@ configs:
 {summary}
 
 {origin}
-Rows: {rows}. Languages: `en`, `ar`, `zh` and `zh-Hant` (derived from `zh` by OpenCC, `s2twp`).
+Rows: {rows}. Languages: `en`, `ar`, `zh` and `zh-Hant` (derived from `zh` by OpenCC, `s2twp`, with a list of corrections).
 
 ```python
 from datasets import load_dataset
@@ -76,14 +77,9 @@ def bank() -> list[Clause]:
     return read_bank()
 
 
-@cache
-def traditional() -> OpenCC:
-    return OpenCC("s2twp")
-
-
 def in_language(text, lang: str) -> str:
     """`text` is a function from a bank language to a string; Traditional Chinese is derived from Simplified."""
-    return traditional().convert(text("zh")) if lang == "zh-Hant" else text(lang)
+    return converter("s2twp", CORRECTIONS)(text("zh")) if lang == "zh-Hant" else text(lang)
 
 
 @cache
@@ -176,6 +172,7 @@ def version(content) -> str:
 
 def build(directory: Path = ASSETS / "data") -> None:
     """All data sets, anew."""
+    disable_progress_bars()
     shutil.rmtree(directory, ignore_errors=True)
     for name in FEATURES:
         write(name, directory / name)

@@ -165,7 +165,9 @@ def evaluate() -> dict[str, list[float]]:
     with get_context("spawn").Pool(2) as pool:
         for name, measured in pool.imap(run, [job for job in jobs().items() if job[0] not in done]):
             done[name] = measured
-            PARTIAL.write_text(json.dumps(done))
+            fresh = PARTIAL.with_suffix(".new")
+            fresh.write_text(json.dumps(done))
+            fresh.replace(PARTIAL)
             print(f"{len(done)} of {len(jobs())}: {name}", flush=True)
     results = collected(done)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -1,5 +1,7 @@
 """Nothing is lost: trainings that are killed, disks that are full, files that are damaged."""
 
+import copy
+import math
 import multiprocessing
 import os
 import random
@@ -10,13 +12,17 @@ import sys
 import time
 from contextlib import suppress
 
+import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from safetensors import safe_open
 from safetensors.torch import load_file
+from transformers import BertConfig, BertForSequenceClassification, default_data_collator
 
 from ftcourse import checkpoint
 from ftcourse.checkpoint import Checkpoints, claim_folder, read_checkpoint
+from ftcourse.loop import TrainConfig, evaluate, train
 from tests.victim import main, run
 from tools.settings import ROOT
 
@@ -224,3 +230,60 @@ def test_the_folder_of_another_plan_is_named(tmp_path):
     checkpoints = Checkpoints(tmp_path / "run", {"lr": 0.1})
     with pytest.raises(ValueError, match="was begun with lr=0.2, not 0.1"):
         checkpoints.check_plan({"lr": 0.2})
+
+
+def network(hidden_size: int = 16) -> BertForSequenceClassification:
+    sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 16}
+    return BertForSequenceClassification(BertConfig(vocab_size=20, hidden_size=hidden_size, **sizes))
+
+
+ROWS = Dataset.from_dict({"input_ids": [[2, 5 + n, 3] for n in range(8)], "labels": [0, 1] * 4})
+SHORT = TrainConfig(epochs=2, batch_size=2)
+
+
+def small_run(folder, model=None, **options):
+    model = model or network()
+    return model, train(model, ROWS, ROWS, collate=default_data_collator, config=SHORT, output_dir=folder, **options)
+
+
+def test_another_network_does_not_go_on_from_here_and_stays_as_it_is(tmp_path):
+    small_run(tmp_path / "run")
+    wider, frozen = network(hidden_size=32), network()
+    frozen.bert.embeddings.requires_grad_(False)
+    for model in (wider, frozen):
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        with pytest.raises(ValueError, match="was begun with weights="):
+            small_run(tmp_path / "run", model, resume=True)
+        assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_another_number_of_processes_is_refused(tmp_path, monkeypatch):
+    small_run(tmp_path / "run")
+    monkeypatch.setattr("accelerate.Accelerator.num_processes", property(lambda _: 2))
+    model = network()
+    with pytest.raises(ValueError, match="was begun in 1 processes, not in 2"):
+        small_run(tmp_path / "run", model, resume=True)
+
+
+@pytest.mark.parametrize("fails", [lambda _: {"f1": [0.5, 0.5]}, lambda _: {"f1": np.zeros(2)}, lambda _: 1 / 0])
+def test_a_metric_that_fails_does_not_cost_the_epoch(tmp_path, fails):
+    torch.manual_seed(0)
+    start = network()
+    whole = copy.deepcopy(start)
+    with pytest.raises((ValueError, ZeroDivisionError)):
+        small_run(tmp_path / "run", copy.deepcopy(start), metrics=fails)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint-00000004.safetensors"]
+    resumed, history = small_run(tmp_path / "run", start, metrics=lambda _: {"f1": np.float32(0.5)}, resume=True)
+    small_run(tmp_path / "whole", whole)
+    assert same(resumed, whole) and [scores["f1"] for scores in history.metrics] == [0.5, 0.5]
+
+
+def test_rows_without_labels_that_count_change_nothing():
+    torch.manual_seed(0)
+    model = network()
+    labels = [0, -100, 1, -100]
+    rows = Dataset.from_dict({"input_ids": [[2, 5 + n, 3] for n in range(4)], "labels": labels})
+    losses = [evaluate(model, rows, collate=default_data_collator, batch_size=size)["loss"] for size in (1, 4)]
+    assert losses[0] == pytest.approx(losses[1]) and math.isfinite(losses[0])
+    config = TrainConfig(epochs=1, batch_size=1, accumulation=2)
+    assert all(math.isfinite(loss) for loss in train(model, rows, collate=default_data_collator, config=config).losses)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from ftcourse import cli
 from ftcourse.cli import app, neutral
+from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from tests.tiny import heed_interrupts, tiny_checkpoint
 from tools.settings import ROOT
@@ -185,7 +186,7 @@ def peak_megabytes(tmp_path, tiny, size: int) -> float:
 
 
 def test_ten_times_the_rows_take_as_much_memory(tmp_path, tiny):
-    few, many = (peak_megabytes(tmp_path, tiny, size) for size in (4000, 40_000))
+    few, many = (peak_megabytes(tmp_path, tiny, size) for size in (3000, 30_000))
     assert many < 1.1 * few
 
 
@@ -221,3 +222,51 @@ def test_learn_runs_a_chapter(tmp_path):
 @pytest.mark.parametrize("command", ["finetune", "predict", "learn", "lab", "doctor"])
 def test_help_has_an_example(command):
     assert f"Example: ftcourse {command}" in " ".join(ask(command, "--help").output.split())
+
+
+class Stopping:
+    """A predictor that is stopped at its second batch."""
+
+    def __init__(self, predictor, error):
+        self.predictor, self.error, self.calls = predictor, error, 0
+
+    def predict(self, *texts):
+        self.calls += 1
+        if self.calls == 2:
+            raise self.error
+        return self.predictor.predict(*texts)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_answers_that_were_written_are_kept_and_the_same_command_goes_on(tiny, tmp_path, monkeypatch, error):
+    rows = pd.DataFrame({"review": [f"=food {n}" for n in range(2500)]})
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    words = ["predict", tiny, tmp_path / "new.csv", "--text", "review", "--out"]
+    ask(*words, tmp_path / "whole.csv")
+    with monkeypatch.context() as patch:
+        patch.setattr("ftcourse.inference.Predictor", lambda model, load=Predictor: Stopping(load(model), error))
+        said = ask(*words, tmp_path / "answers.csv", code=1).output
+    assert "the same command goes on from there" in " ".join(said.split())
+    part = next(tmp_path.glob(".answers.csv.*.part"))
+    with open(part, "a", encoding="utf-8") as file:
+        file.write("half a li")
+    asked = []
+    monkeypatch.setattr(
+        "ftcourse.cli.answer_batch", lambda *batch, answer=cli.answer_batch: asked.append(1) or answer(*batch)
+    )
+    said = ask(*words, tmp_path / "answers.csv").output
+    assert len(asked) == 2 and "2500" in said
+    assert (tmp_path / "answers.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "new.csv", "whole.csv"]
+
+
+def test_a_number_is_no_formula():
+    assert [neutral(cell) for cell in ("-1", "+2.5", "-1+1", "=1")] == ["-1", "+2.5", "'-1+1", "'=1"]
+
+
+def test_an_output_that_lacks_the_letters_is_no_failure(reviews, tiny, tmp_path):
+    words = ["--text", "review", "--label", "stars", "--out", tmp_path / "model", "--model", tiny, "--lang", "ar"]
+    command = [sys.executable, "-m", "ftcourse.cli", "finetune", reviews, "--epochs", "1", *words]
+    environment = ENVIRONMENT | {"PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run([str(word) for word in command], env=environment, capture_output=True, check=False)
+    assert done.returncode == 0 and (tmp_path / "model" / "report.json").exists()

@@ -12,14 +12,16 @@ import pandas as pd
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict
-from transformers import AutoTokenizer, pipeline
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from ftcourse import finetune as chapter
-from ftcourse.finetune import finetune, load_report, prepare, row_keys, sort_rows
+from ftcourse.checkpoint import MARK
+from ftcourse.finetune import finetune, label_order, load_report, prepare, row_keys, sort_rows
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig
-from ftcourse.tables import find_encoding
+from ftcourse.model import classifier
+from ftcourse.tables import find_encoding, plain_texts
 from tests.tiny import FAST, tiny_checkpoint, wild_table
 from tools.settings import ROOT
 
@@ -52,7 +54,7 @@ def call(tiny, tmp_path):
 
 @pytest.mark.parametrize(("lang", "encoding"), [(lang, one) for lang, known in WILD.items() for one in known])
 def test_a_wild_csv_trains_without_hand_work(call, tmp_path, lang, encoding):
-    wild = wild_table(lang, 8000)
+    wild = wild_table(lang, 4000)
     separator = ";" if encoding == "utf-8" else ","
     wild.to_csv(tmp_path / "wild.csv", index=False, encoding=encoding, sep=separator)
     call(tmp_path / "wild.csv", lang=lang)
@@ -138,6 +140,7 @@ def test_what_is_saved_loads_as_predictor_and_as_pipeline(call, frame, tmp_path)
     piped = pipeline("text-classification", model=str(tmp_path / "out"))(texts)
     assert [answer["label"] for answer in piped] == answers.labels
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        MARK,
         "README.md",
         "config.json",
         "model.safetensors",
@@ -211,6 +214,69 @@ def test_a_model_with_another_head_can_be_tuned(call, frame):
     assert call(frame, model=Kit().model("stars")).model.config.num_labels == 2
 
 
+@pytest.mark.parametrize("problem", ["multi_label_classification", "regression"])
+def test_a_model_for_another_kind_of_answer_can_be_tuned(call, frame, tiny, tmp_path, problem):
+    labels = 1 if problem == "regression" else 3
+    model = AutoModelForSequenceClassification.from_pretrained(
+        tiny, problem_type=problem, num_labels=labels, ignore_mismatched_sizes=True
+    )
+    model.save_pretrained(tmp_path / "start")
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(tmp_path / "start")
+    assert call(frame, model=tmp_path / "start").model.config.problem_type == "single_label_classification"
+
+
+def test_a_model_in_half_precision_is_trained_in_full(call, frame, tiny, tmp_path):
+    AutoModelForSequenceClassification.from_pretrained(tiny, dtype=torch.bfloat16).save_pretrained(tmp_path / "half")
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(tmp_path / "half")
+    assert call(frame, model=tmp_path / "half").model.dtype == torch.float32
+
+
+def test_no_pickle_is_opened(call, frame, tiny, tmp_path):
+    folder = tmp_path / "pickled"
+    model = AutoModelForSequenceClassification.from_pretrained(tiny)
+    model.config.save_pretrained(folder)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(folder)
+    for load in (lambda: call(frame, model=folder), lambda: Predictor(folder), lambda: classifier(folder, ["a", "b"])):
+        with pytest.raises((ValueError, OSError), match="safetensors"):
+            load()
+
+
+def test_no_code_of_a_model_is_run(call, frame, tiny, tmp_path, monkeypatch):
+    folder, mark = tmp_path / "coded", tmp_path / "code was run"
+    AutoModelForSequenceClassification.from_pretrained(tiny).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "model_type": "own",
+        "auto_map": {"AutoConfig": "code.Own", "AutoModelForSequenceClassification": "code.M"},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "code.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    for load in (lambda: call(frame, model=folder), lambda: Predictor(folder), lambda: classifier(folder, ["a", "b"])):
+        with pytest.raises(ValueError, match="custom code"):
+            load()
+    assert not mark.exists()
+
+
+def test_texts_that_are_too_long_are_counted(call, frame, tmp_path):
+    call(frame.assign(review=frame["review"] + " and so on" * 30))
+    report = load_report(tmp_path / "out")
+    assert report.cut == {"rows": 40, "length": 64} and "40 of the texts fill the 64 tokens" in str(report)
+    assert "fill the 64 tokens" in report.card() and "fill the 64 tokens" in report.to_html()
+
+
+def test_few_rows_a_label_are_not_called_many_labels(call):
+    few = pd.DataFrame({"review": ["aa", "bb", "cc", "dd", "ee"], "stars": [*"xxxyy"]})
+    with pytest.raises(ValueError, match="only 5 usable rows for 2 labels; expected 3 or more a label"):
+        call(few)
+
+
+def test_labels_that_only_look_like_numbers_are_names():
+    assert label_order(["--5", "1"]) == ["--5", "1"] and label_order(["+2", "-1"]) == ["-1", "+2"]
+
+
 def test_a_stopped_call_goes_on_and_ends_in_the_same_weights(call, frame, tmp_path):
     config = TrainConfig(epochs=3, batch_size=8, lr=5e-3, save_steps=2)
     asked = []
@@ -223,7 +289,7 @@ def test_a_stopped_call_goes_on_and_ends_in_the_same_weights(call, frame, tmp_pa
 
     with pytest.raises(KeyboardInterrupt):
         call(frame, config=config, metrics=stop)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["training"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [MARK, "training"]
     with pytest.raises(FileExistsError, match="is not empty, and nothing is overwritten"):
         call(frame, config=config)
     resumed = call(frame, config=config, resume=True)
@@ -231,6 +297,42 @@ def test_a_stopped_call_goes_on_and_ends_in_the_same_weights(call, frame, tmp_pa
     pairs = zip(resumed.model.state_dict().values(), whole.model.state_dict().values(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
     assert load_report(tmp_path / "out").history["losses"] == load_report(tmp_path / "whole").history["losses"]
+
+
+def test_resume_leaves_a_folder_alone_that_nothing_was_begun_in(call, frame, tmp_path):
+    files = ["work/thesis.txt", "training/labels.csv", "README.md", "config.json"]
+    for name in files:
+        path = tmp_path / "out" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine", encoding="utf-8")
+    for resume in (False, True):
+        with pytest.raises(FileExistsError, match="choose another folder$"):
+            call(frame, resume=resume)
+    found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+    assert found == sorted(files) and all((tmp_path / "out" / name).read_text() == "mine" for name in files)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"config": TrainConfig(epochs=1, batch_size=64, lr=5e-4)}, "begun with lr=0.005, not 0.0005"),
+        ({"model": Kit().model("encoder")}, "begun with model="),
+        ({"label": "id"}, "begun with columns="),
+        ({"validation": 0.2}, "begun with validation=0.1, not 0.2"),
+    ],
+)
+@pytest.mark.parametrize("stopped", [True, False])
+def test_another_call_does_not_go_on_from_here(call, frame, changed, said, stopped):
+    def stop(prediction):
+        raise KeyboardInterrupt
+
+    if stopped:
+        with pytest.raises(KeyboardInterrupt):
+            call(frame, metrics=stop)
+    else:
+        call(frame)
+    with pytest.raises(ValueError, match=said):
+        call(frame, resume=True, **changed)
 
 
 def test_resuming_what_is_finished_trains_nothing(call, frame, monkeypatch):
@@ -370,6 +472,23 @@ def test_weights_in_a_pickle_are_not_read(call, frame, tmp_path, tiny):
         call(frame, model=str(folder))
 
 
+@pytest.mark.parametrize("content", ["text,label\nGood, really,1\nBad,0\n", "label,text\n1,Good, really good\n0,Bad\n"])
+def test_a_row_with_more_cells_than_the_header_is_refused(call, tmp_path, content):
+    path = write(tmp_path / "a.csv", content.encode())
+    with pytest.raises(ValueError, match="a row of 'a.csv' has more cells than the header; .*quotes"):
+        call(path, text="text", label="label")
+
+
+def test_commas_in_the_only_column_belong_to_the_texts(tmp_path):
+    path = write(tmp_path / "a.csv", b'text\nGood, really.\n"Bad, too."\n')
+    assert plain_texts(path, ["text"], "en", str(tmp_path / "work"))["text"][:] == ["Good, really.", "Bad, too."]
+
+
+def test_a_column_of_texts_named_twice_is_refused(frame):
+    with pytest.raises(ValueError, match="'review' is named twice"):
+        plain_texts(frame, ["review", "review"], "en", "")
+
+
 @pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE])
 def test_a_mark_at_the_start_tells_the_encoding(tmp_path, mark):
     encoding = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le"}[mark]
@@ -381,7 +500,16 @@ def test_a_name_on_a_hub_that_cannot_be_reached_is_told_at_once(call, frame, mon
     def nowhere(*_):
         raise ConnectionError("no network")
 
-    monkeypatch.setattr(chapter, "check_hub", nowhere)
     monkeypatch.setattr("socket.socket.connect", nowhere)
-    with pytest.raises(ValueError, match="no model could be loaded from 'google-bert/bert-base-cased': .*Hub"):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("ftcourse.kit.hub_trouble", lambda: "The Hub cannot be reached.")
+    with pytest.raises(ValueError, match="no model could be loaded from 'google-bert/bert-base-cased': The Hub cannot"):
         call(frame, model="google-bert/bert-base-cased")
+
+
+def test_a_name_on_the_hub_beside_the_kit_says_how_to_switch_the_hub_on(call, frame):
+    Kit()
+    with pytest.raises(ValueError, match="'google-bert/bert-base-cased': .* switched off by the kit; Kit.*hub.* on"):
+        call(frame, model="google-bert/bert-base-cased")
+    with pytest.raises(ValueError, match="'google-bert/bert-base-cased'; .* switched off by the kit; Kit.*hub.* on"):
+        Predictor("google-bert/bert-base-cased")

@@ -12,6 +12,7 @@ import pytest
 
 import ftcourse.kit as kit_module
 from ftcourse.kit import ASSETS, LANGS, NAMES, Kit, check_folder, manifest
+from kit.checkpoints import VOCAB_SIZE, train_tokenizer
 
 CHECKPOINTS = ("encoder", "stars", "sentiment", "writer")
 
@@ -139,3 +140,11 @@ def test_importing_the_package_imports_nothing_heavy():
     assert not {"torch", "transformers", "datasets", "evaluate", "matplotlib", "sklearn", "numpy", "pandas"} & set(
         modules
     )
+
+
+def test_the_same_texts_give_the_same_tokenizer():
+    first, second = (train_tokenizer() for _ in range(2))
+    assert first.get_vocab() == second.get_vocab() and len(first) == VOCAB_SIZE
+    assert first("a", "b")["input_ids"][0] == first.cls_token_id
+    pieces = first.tokenize("a naïve café, لذيذ 菜很好")
+    assert first.unk_token not in pieces and "##é" in pieces

@@ -8,6 +8,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tools import settings, translate
+from tools.conversion import converter, corrections
 from tools.learn import run_notebook
 from tools.markdown import fixed_parts, unwrap_rtl, wrap_rtl
 from tools.settings import ROOT, chapters, languages, notebook
@@ -274,3 +275,28 @@ def test_a_new_language_is_a_course_at_once(tmp_path, monkeypatch):
     }
     assert {(note.chapter, note.cell) for note in notes} == prose and {note.text for note in notes} == {"to do"}
     run_notebook(read(notebook("xx", "00_start")), tmp_path)
+
+
+TABLES = [ROOT / "tools" / "s2twp.tsv", ROOT / "kit" / "s2twp.tsv"]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.parent.name)
+def test_what_the_conversion_gets_wrong_is_mended_once(table):
+    right = corrections(table)
+    assert len(right) >= 20 and any(wrong != better for wrong, better in right.items())
+    lines = table.read_text(encoding="utf-8").splitlines()[1:]
+    assert len({line.split("\t")[0] for line in lines}) == len(lines) == len(right)
+
+
+def test_longer_entries_come_first_and_guards_hold(tmp_path):
+    (tmp_path / "table.tsv").write_text("converted\tright\n庫\t函式庫\n資料庫\t資料庫\n", encoding="utf-8")
+    assert converter("s2twp", tmp_path / "table.tsv")("数据库和库") == "資料庫和函式庫"
+    assert converter("s2twp", tmp_path / "none.tsv")("数据库") == "資料庫"
+
+
+def test_traditional_chinese_has_no_known_mistake_left():
+    texts = [cell.source for name in chapters() for cell in read(notebook("zh-Hant", name)).cells]
+    texts += [path.read_text(encoding="utf-8") for path in (translate.CATALOGUES / "zh-Hant").glob("*.json")]
+    wrong = [entry for entry, better in corrections(TABLES[0]).items() if len(entry) > 1 and entry not in better]
+    left = {entry for text in texts for entry in wrong if entry in text}
+    assert len(texts) > 500 and len(wrong) > 80 and not left

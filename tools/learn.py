@@ -7,10 +7,8 @@ key figure (the text of the cell tagged `key-figure`).
 
 import argparse
 import os
-import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from ftcourse.cli import execute_aside
 from tools.settings import BUILD, ROOT, chapters, notebook
 
 TIMEOUT = 600  # seconds a cell
@@ -65,21 +64,7 @@ def run_notebook(
     client = NotebookClient(nb, resources={"metadata": {"path": str(directory)}}, **options)
     path = os.pathsep.join(filter(None, (extra_path, str(ROOT))))
     environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": path}
-    # In a thread of its own, because in the main thread nbclient takes Ctrl-C for itself and then stumbles over it.
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        execution = pool.submit(client.execute, env=environment)
-        try:
-            execution.result()
-        except KeyboardInterrupt:
-            kill_kernel(client)
-            raise
-
-
-def kill_kernel(client: NotebookClient) -> None:
-    """Ends the client's kernel at once, where it has one."""
-    provisioner = client.km.provisioner if client.km else None
-    if provisioner and provisioner.pid:
-        os.kill(provisioner.pid, signal.SIGKILL)
+    execute_aside(client, environment)
 
 
 def key_figure(nb: nbformat.NotebookNode) -> str:

@@ -19,12 +19,12 @@ import sys
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 
 import nbformat
-from opencc import OpenCC
 
+from tools.conversion import converter
 from tools.learn import write_whole
 from tools.markdown import fixed_parts, on_words, unwrap_rtl, words_only, wrap_rtl
 from tools.settings import CATALOGUES, ROOT, chapters, languages, notebook, settings
@@ -194,9 +194,9 @@ def own_share(text: str, lang: str) -> float:
     return sum(name.startswith(script) for name in letters) / len(letters) if letters else 1.0
 
 
-@cache
-def converter(name: str) -> OpenCC:
-    return OpenCC(name)
+def in_other_script(text: str, conversion: str) -> str:
+    """The text in the other script, with what OpenCC gets wrong mended by the table of this conversion, if any."""
+    return converter(conversion, Path(__file__).parent / f"{conversion}.tsv")(text)
 
 
 def derived(lang: str, chapter: str, old: nbformat.NotebookNode | None) -> nbformat.NotebookNode:
@@ -208,7 +208,7 @@ def derived(lang: str, chapter: str, old: nbformat.NotebookNode | None) -> nbfor
     for cell in source.cells:
         cell = copy.deepcopy(cell)
         if cell.cell_type == "markdown":
-            cell.source = on_words(converter(conversion).convert, cell.source)
+            cell.source = on_words(partial(in_other_script, conversion=conversion), cell.source)
             cell.metadata[KEY] = {"src": digest(cell.source)}
         else:
             cell.source = code_for(cell, lang)
@@ -229,7 +229,7 @@ def catalogues(lang: str) -> dict[Path, str]:
     for path in sorted((CATALOGUES / base).glob("*.json")):
         texts = json.loads(path.read_text(encoding="utf-8"))
         converted = {
-            key: re.sub(r"[^{}]+(?![^{]*})", lambda m: converter(conversion).convert(m[0]), text)
+            key: re.sub(r"[^{}]+(?![^{]*})", lambda m: in_other_script(m[0], conversion), text)
             for key, text in texts.items()
         }
         files[CATALOGUES / lang / path.name] = json.dumps(converted, ensure_ascii=False, indent=2) + "\n"
