@@ -104,8 +104,10 @@ def data_hash(data: Dataset) -> str:
     return digest.hexdigest()
 
 
-def claim_folder(folder: str | os.PathLike, resume: bool = False) -> Path:
+def claim_folder(folder: str | os.PathLike, resume: bool = False, begun: str = "checkpoint-*.safetensors") -> Path:
     """The folder, made where it was missing. One with something in it is only taken with `resume`.
+
+    `begun` is the pattern of a file that tells that there is something to go on with.
 
     Raises `FileExistsError` where it is not empty, `OSError` where it cannot be made or written to.
 
@@ -124,8 +126,8 @@ def claim_folder(folder: str | os.PathLike, resume: bool = False) -> Path:
     except OSError as error:
         raise OSError(f"cannot write to the folder {str(folder)!r}: {error.strerror}; choose another") from error
     if taken and not resume:
-        begun = (folder / MARK).exists() or any(folder.glob("checkpoint-*.safetensors"))
-        advice = "choose another folder" + (", or go on with what was begun there: resume=True" if begun else "")
+        go_on = ", or go on with what was begun there: resume=True" if any(folder.glob(begun)) else ""
+        advice = f"choose another folder{go_on}"
         raise FileExistsError(f"the folder {str(folder)!r} is not empty, and nothing is overwritten; {advice}")
     return folder
 
@@ -144,8 +146,10 @@ def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Path:
     """
     mark, call = Path(folder) / MARK, json.loads(json.dumps(call))
     if not (resume and mark.is_file()):
-        folder = claim_folder(folder)
-        mark.write_text(json.dumps(call), encoding="utf-8")
+        folder = claim_folder(folder, begun=MARK)
+        fresh = folder / f".trial-{os.getpid()}"
+        fresh.write_text(json.dumps(call), encoding="utf-8")
+        os.replace(fresh, mark)
         return folder
     begun = json.loads(mark.read_text(encoding="utf-8"))
     for name, value in call.items():

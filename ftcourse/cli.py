@@ -65,6 +65,8 @@ def told(lang: str, stopped: str = "stopped_nothing") -> Iterator[None]:
     """Ends the program with one line and an exit code where something goes wrong."""
     try:
         yield
+    except typer.Exit:  # a RuntimeError, too
+        raise
     except (ValueError, FileExistsError) as error:
         complain(lang, error)
         if isinstance(error, FileExistsError) and "resume=True" in str(error):
@@ -146,20 +148,21 @@ def answer_batch(predictor, batch: dict, columns: list[str]) -> list[tuple]:
 
 def stamp(path: Path) -> list:
     """What changes when a file, or one in a folder, is written anew: names, sizes and times."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = sorted(path.glob("[!.]*")) if path.is_dir() else [path]
     return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
 
 
-def part_of(out: Path, model: Path, table: Path, columns: list[str], raw: bool) -> Path:
+def part_of(out: Path, model: Path, table: Path, columns: list[str], raw: bool, lang: str) -> Path:
     """Where the answers go until all are there: for the same call, model and table, the same file."""
-    call = json.dumps([str(model), stamp(model), str(table), stamp(table), columns, raw])
+    call = json.dumps([str(model), stamp(model), str(table), stamp(table), columns, raw, lang])
     return out.with_name(f".{out.name}.{hashlib.sha256(call.encode()).hexdigest()[:8]}.part")
 
 
 def progress(part: Path) -> dict[str, int]:
     """How far an earlier run came: counts of rows, answers and harmless cells, and the length of the file then."""
     try:
-        return json.loads(part.with_suffix(".json").read_text(encoding="utf-8")) if part.exists() else {}
+        counts = json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))
+        return counts if part.stat().st_size >= counts["bytes"] else {}
     except (OSError, ValueError):
         return {}
 
@@ -188,7 +191,7 @@ def write_answers(part: Path, rows, predictor, columns: list[str], raw: bool, la
         writer = csv.writer(file)
         if not done:
             writer.writerow([*map(str if raw else neutral, columns), "label", "probability"])
-        for batch in rows.select(range(done, len(rows))).iter(1000):
+        for batch in (rows[start : start + 1000] for start in range(done, len(rows), 1000)):
             for row in answer_batch(predictor, batch, list(batch)):
                 cells = ["" if cell is None else cell for cell in row] if raw else [neutral(cell) for cell in row]
                 changed = sum(cell != (given or "") for cell, given in zip(cells, row, strict=True))
@@ -218,7 +221,7 @@ def predict(
 
         if out.exists() and not force:
             raise FileExistsError(say(lang, "file_exists", name=str(out)))
-        part, work = part_of(out, model, table, text, raw), out.with_name(f".{out.name}.work")
+        part, work = part_of(out, model, table, text, raw, lang), out.with_name(f".{out.name}.work")
         try:
             part.touch()
             with chapter.quiet_libraries():
@@ -234,7 +237,8 @@ def predict(
         finally:
             with suppress(OSError):
                 if not progress(part):
-                    part.unlink(missing_ok=True)
+                    for suffix in (".part", ".json", ".new"):
+                        part.with_suffix(suffix).unlink(missing_ok=True)
             shutil.rmtree(work, ignore_errors=True)
         typer.echo(say(lang, "answered", rows=counts["rows"], answered=counts.get("answered", 0), name=out))
         if counts.get("cells"):
@@ -332,7 +336,7 @@ def lab(
         if not no_open:
             need(lang, "jupyterlab")
             lab = subprocess.run([sys.executable, "-m", "jupyterlab", str(target / paths[0].name)], check=False)
-            raise typer.Exit(bool(lab.returncode))
+            raise typer.Exit(int(lab.returncode != 0))
 
 
 def kit_state() -> str | None:

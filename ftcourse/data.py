@@ -12,6 +12,7 @@ import reprlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from glob import escape
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -206,7 +207,7 @@ def check_length(tokenizer: PreTrainedTokenizerBase, max_length: int, pair: bool
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise ValueError(f"expected a tokenizer, as AutoTokenizer.from_pretrained(name) returns it; got {tokenizer!r}")
     shortest = tokenizer.num_special_tokens_to_add(pair=pair) + 1 + pair
-    if not isinstance(max_length, int) or not shortest <= max_length <= tokenizer.model_max_length:
+    if not isinstance(max_length, Integral) or not shortest <= max_length <= tokenizer.model_max_length:
         possible = f"from {shortest} to {tokenizer.model_max_length} for this tokenizer"
         raise ValueError(f"max_length must be {possible}; got {max_length!r}")
 

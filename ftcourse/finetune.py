@@ -21,7 +21,7 @@ import time
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -323,8 +323,10 @@ def choose_config(config: TrainConfig | None, model: str | None, lang: str) -> T
     """
     if config is not None and not isinstance(config, TrainConfig):
         raise trouble(lang, "config", given=config)
-    lr = 5e-4 if model is None else 5e-5
-    return config or TrainConfig(epochs=3, batch_size=16, lr=lr, warmup=0.1, weight_decay=0.01)
+    if config is None:
+        lr = 5e-4 if model is None else 5e-5
+        return TrainConfig(epochs=3, batch_size=16, lr=lr, warmup=0.1, weight_decay=0.01)
+    return replace(config, **{name: value.item() for name, value in vars(config).items() if hasattr(value, "item")})
 
 # %% ../nbs/en/08_own_data.ipynb #encode-code
 def encode(prepared: Prepared, tokenizer: PreTrainedTokenizerBase) -> list[Dataset]:
@@ -495,6 +497,8 @@ def work_folder(folder: Path) -> Iterator[str]:
     finally:
         shutil.rmtree(work, ignore_errors=True)
         with suppress(OSError):
+            (folder / "training").rmdir()
+        with suppress(OSError):
             if [path.name for path in folder.iterdir()] == [MARK]:
                 (folder / MARK).unlink()
             folder.rmdir()
@@ -532,7 +536,8 @@ def call_of(
     'a.csv'
     """
     table = Path(table).name if isinstance(table, str | Path) else type(table).__name__
-    call = {"table": table, "columns": columns, "model": model and str(model), "validation": validation, "lang": lang}
+    model = str(Path(model).resolve()) if model and Path(model).is_dir() else model
+    call = {"table": table, "columns": columns, "model": model, "validation": validation, "lang": lang}
     return call | {name: value for name, value in vars(config).items() if name not in ("workers", "save_steps")}
 
 # %% ../nbs/en/08_own_data.ipynb #tune-code

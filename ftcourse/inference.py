@@ -93,7 +93,7 @@ def load_tokenizer(folder: str | os.PathLike) -> PreTrainedTokenizerBase:
     options = {"trust_remote_code": False, "local_files_only": bool(why_offline(folder))}
     try:
         return AutoTokenizer.from_pretrained(folder, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"no tokenizer could be loaded from {str(folder)!r}: {error}") from error
 
 # %% ../nbs/en/07_inference.ipynb #pair

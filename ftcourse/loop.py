@@ -499,8 +499,8 @@ def save_checkpoint(training: Training, steps: int | None = None) -> None:
         training.checkpoints.save(training)
 
 # %% ../nbs/en/06_loop.ipynb #epoch-code
-def train_epoch(training: Training, config: TrainConfig) -> None:
-    """One round through the data; its losses, learning rates and seconds go to `training.history`.
+def train_epoch(training: Training, config: TrainConfig, keep: bool = False) -> None:
+    """One round through the data; losses, learning rates and seconds go to the history, `keep` adds a checkpoint.
     >>> model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"))
     >>> data, config = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]}), TrainConfig(batch_size=2)
     >>> training = start_training(model, data, default_data_collator, config, Accelerator())
@@ -515,7 +515,8 @@ def train_epoch(training: Training, config: TrainConfig) -> None:
             history.lrs.append(training.scheduler.get_last_lr()[0])
             training.losses.append(train_step(training, group, config.clip))
             save_checkpoint(training, config.save_steps)
-        save_checkpoint(training)
+        if keep:
+            save_checkpoint(training)
     except KeyboardInterrupt:
         history.losses += [loss.item() * training.accelerator.num_processes for loss in training.losses]
         del history.lrs[len(history.losses) :]
@@ -798,7 +799,7 @@ def run_epochs(
     try:
         while not training.finished:
             with quick_attention(training.accelerator.device, training.accelerator.mixed_precision):
-                train_epoch(training, config)
+                train_epoch(training, config, keep=bool(score or callbacks))
             history.metrics += [score()] if score else []
             stops = [callback(model, history) for callback in callbacks]
             training.finished = any(stops) or len(history.steps) == config.epochs

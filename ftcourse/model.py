@@ -85,7 +85,7 @@ def classifier(name_or_path: str, labels: Sequence[str], **options) -> PreTraine
     >>> classifier(Kit().model("encoder"), ["bad", "good"]).config.id2label
     {0: 'bad', 1: 'good'}
     """
-    settled = sorted({"num_labels", "id2label", "label2id"} & options.keys())
+    settled = sorted({"num_labels", "id2label", "label2id", "problem_type"} & options.keys())
     if settled:
         raise ValueError(f"got the options {settled}, which follow from labels; leave them out")
     id2label = dict(enumerate(check_names(labels)))

@@ -108,7 +108,7 @@ def find_separator(path: Path, encoding: str, columns: Sequence[str]) -> str:
     headers = {}
     for separator in ",;\t|":
         start.seek(0)
-        headers[separator] = next(csv.reader(start, delimiter=separator), [])
+        headers[separator] = next(filter(None, csv.reader(start, delimiter=separator)), [])
     if all(len(header) == 1 for header in headers.values()):
         return ONE_COLUMN
     return max(headers, key=lambda separator: (set(columns) <= {*headers[separator]}, len(headers[separator])))

@@ -33,6 +33,9 @@ def options_of(metric: evaluate.EvaluationModule, options: dict) -> dict:
     >>> options_of(evaluate.load(*Kit().metric("f1")), {"average": "macro", "colour": "red"})
     {'average': 'macro'}
     """
+    if parts := getattr(metric, "evaluation_modules", None):  # of evaluate.combine, which hands on all or nothing
+        taken = [options_of(part, options) for part in parts]
+        return {name: value for name, value in options.items() if all(name in one for one in taken)}
     parameters = inspect.signature(getattr(metric, "_compute", metric.compute)).parameters
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     return {name: value for name, value in options.items() if takes_all or name in parameters}
@@ -48,7 +51,7 @@ def metrics_for(*metrics: evaluate.EvaluationModule, **options) -> Metrics:
     {'accuracy': 0.5}
     """
     if not metrics or not all(hasattr(metric, "compute") for metric in metrics):
-        raise ValueError(f"expected metrics as evaluate.load(...) returns them, got {metrics or 'none'}")
+        raise ValueError(f"expected metrics as evaluate.load(...) returns them, got {list(metrics) or 'none'}")
 
     wanted = [options_of(metric, options) for metric in metrics]
     if unknown := options.keys() - {name for names in wanted for name in names}:

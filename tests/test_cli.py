@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -270,3 +271,48 @@ def test_an_output_that_lacks_the_letters_is_no_failure(reviews, tiny, tmp_path)
     environment = ENVIRONMENT | {"PYTHONIOENCODING": "cp1252"}
     done = subprocess.run([str(word) for word in command], env=environment, capture_output=True, check=False)
     assert done.returncode == 0 and (tmp_path / "model" / "report.json").exists()
+
+
+def test_answers_that_are_all_there_but_not_moved_are_moved_by_the_same_command(reviews, tiny, tmp_path, monkeypatch):
+    words = ["predict", tiny, reviews, "--text", "review", "--out", tmp_path / "answers.csv"]
+    with monkeypatch.context() as patch:
+        patch.setattr("ftcourse.cli.os.replace", replace_but(tmp_path / "answers.csv"))
+        ask(*words, code=1)
+    ask(*words)
+    assert len(pd.read_csv(tmp_path / "answers.csv")) == 40
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "reviews.csv"]
+
+
+def replace_but(target, move=os.replace):
+    """`os.replace` that fails for one target, as where another program has the file open."""
+
+    def replace(source, to):
+        if to == target:
+            raise PermissionError(13, "Permission denied")
+        move(source, to)
+
+    return replace
+
+
+def test_counts_without_their_answers_are_not_believed(reviews, tiny, tmp_path, monkeypatch):
+    words = ["predict", tiny, reviews, "--text", "review", "--out", tmp_path / "answers.csv"]
+    with monkeypatch.context() as patch:
+        patch.setattr("ftcourse.cli.os.replace", replace_but(tmp_path / "answers.csv"))
+        ask(*words, code=1)
+    next(tmp_path.glob("*.part")).unlink()
+    ask(*words)
+    assert len(pd.read_csv(tmp_path / "answers.csv")) == 40
+
+
+def test_each_language_and_table_has_a_part_of_its_own(reviews, tiny, tmp_path):
+    call = {"out": tmp_path / "a.csv", "model": Path(tiny), "table": reviews, "columns": ["review"], "raw": False}
+    first = cli.part_of(**call, lang="zh")
+    assert first == cli.part_of(**call, lang="zh") != cli.part_of(**call, lang="zh-Hant")
+    reviews.write_text("review\nanother\n")
+    assert first != cli.part_of(**call, lang="zh")
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_lab_ends_as_jupyterlab_does(tmp_path, monkeypatch, code):
+    monkeypatch.setattr("ftcourse.cli.subprocess.run", lambda *_, **__: subprocess.CompletedProcess([], code))
+    assert "Error" not in ask("lab", "--folder", tmp_path, code=int(code > 0)).output

@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 
+import evaluate
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, EvalPrediction, pipeline
 
 from ftcourse import finetune as chapter
 from ftcourse.checkpoint import MARK
@@ -22,6 +23,7 @@ from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig
 from ftcourse.model import classifier
 from ftcourse.tables import find_encoding, plain_texts
+from ftcourse.trainer import metrics_for
 from tests.tiny import FAST, tiny_checkpoint, wild_table
 from tools.settings import ROOT
 
@@ -513,3 +515,29 @@ def test_a_name_on_the_hub_beside_the_kit_says_how_to_switch_the_hub_on(call, fr
         call(frame, model="google-bert/bert-base-cased")
     with pytest.raises(ValueError, match="'google-bert/bert-base-cased'; .* switched off by the kit; Kit.*hub.* on"):
         Predictor("google-bert/bert-base-cased")
+
+
+def test_a_call_that_trained_nothing_does_not_bind_the_next(call, frame, monkeypatch):
+    def full(*_, **__):
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ftcourse.loop.train_step", full)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            call(frame)
+    assert call(frame, config=TrainConfig(epochs=1, batch_size=8, lr=5e-3)).predict(["good"]).labels
+
+
+def test_numbers_of_numpy_are_numbers(call, frame, tmp_path):
+    call(frame, config=TrainConfig(epochs=np.int64(1), batch_size=64, lr=np.float32(5e-3)), validation=np.float64(0.1))
+    assert load_report(tmp_path / "out").setting["epochs"] == 1
+
+
+def test_options_of_combined_metrics_are_checked_before_training():
+    accuracy, f1 = (evaluate.load(*Kit().metric(name)) for name in ("accuracy", "f1"))
+    with pytest.raises(ValueError, match=r"none of the metrics takes \['average'\]"):
+        metrics_for(evaluate.combine([accuracy, f1]), average="macro")
+    prediction = EvalPrediction(np.eye(3)[[0, 1, 2]], np.array([0, 1, 1]))
+    assert {*metrics_for(accuracy, f1, average="macro")(prediction)} == {"accuracy", "f1"}
+    with pytest.raises(ValueError, match="problem_type"):
+        classifier(Kit().model("encoder"), ["a", "b"], problem_type="regression")
