@@ -541,3 +541,11 @@ def test_options_of_combined_metrics_are_checked_before_training():
     assert {*metrics_for(accuracy, f1, average="macro")(prediction)} == {"accuracy", "f1"}
     with pytest.raises(ValueError, match="problem_type"):
         classifier(Kit().model("encoder"), ["a", "b"], problem_type="regression")
+
+
+def test_a_tokenizer_that_cannot_pad_is_refused():
+    writer = Kit().model("writer")
+    tokenizer = AutoTokenizer.from_pretrained(writer)
+    tokenizer.pad_token = None
+    with pytest.raises(ValueError, match="the tokenizer cannot pad"):
+        Predictor(classifier(writer, ["a", "b"]), tokenizer)
