@@ -127,6 +127,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'ftcourse.loop.modes_kept': ('loop.html#modes_kept', 'ftcourse/loop.py'),
                                'ftcourse.loop.open_checkpoints': ('loop.html#open_checkpoints', 'ftcourse/loop.py'),
                                'ftcourse.loop.pad_rows': ('loop.html#pad_rows', 'ftcourse/loop.py'),
+                               'ftcourse.loop.plan_of': ('loop.html#plan_of', 'ftcourse/loop.py'),
                                'ftcourse.loop.plot_history': ('loop.html#plot_history', 'ftcourse/loop.py'),
                                'ftcourse.loop.quick_attention': ('loop.html#quick_attention', 'ftcourse/loop.py'),
                                'ftcourse.loop.quicker': ('loop.html#quicker', 'ftcourse/loop.py'),

@@ -7,7 +7,7 @@ import os
 import random
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -132,6 +132,19 @@ def claim_folder(folder: str | os.PathLike, resume: bool = False, begun: str = "
     return folder
 
 
+def check_begun(what: str, begun: Mapping, now: Mapping, names: Iterable[str], advice: str) -> None:
+    """Make sure that work goes on as it was begun; a `ValueError` tells the first of the names that has another value.
+
+    >>> check_begun("the work", {"lr": 5e-4}, {"lr": 1e-4}, ["lr"], "call it as then")
+    Traceback (most recent call last):
+    ValueError: the work was begun with lr=0.0005, not 0.0001; call it as then, or choose another folder
+    """
+    for name in names:
+        if begun.get(name) != now.get(name):
+            was = f"{name}={begun.get(name)!r}, not {now.get(name)!r}"
+            raise ValueError(f"{what} was begun with {was}; {advice}, or choose another folder")
+
+
 def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Path:
     """The folder for a call, which is noted in it; with `resume`, a folder that the same call has begun to fill.
 
@@ -152,11 +165,7 @@ def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Path:
         os.replace(fresh, mark)
         return folder
     begun = json.loads(mark.read_text(encoding="utf-8"))
-    for name, value in call.items():
-        if begun.get(name) != value:
-            was = f"{name}={begun.get(name)!r}, not {value!r}"
-            advice = "call it as then, or choose another folder"
-            raise ValueError(f"the work in {str(folder)!r} was begun with {was}; {advice}")
+    check_begun(f"the work in {str(folder)!r}", begun, call, call, "call it as then")
     return claim_folder(folder, resume=True)
 
 
@@ -280,13 +289,8 @@ class Checkpoints:
     def check_plan(self, begun: dict) -> None:
         """Make sure that data and settings are those it was begun with; a `ValueError` names one that is not."""
         plan = json.loads(json.dumps(self.plan, default=float))
-        for name in sorted({*plan, *begun}):
-            if plan.get(name) != begun.get(name):
-                was, now = begun.get(name), plan.get(name)
-                advice = "go on with the same data and settings, or choose another folder"
-                raise ValueError(
-                    f"the training in {str(self.folder)!r} was begun with {name}={was!r}, not {now!r}; {advice}"
-                )
+        what, advice = f"the training in {str(self.folder)!r}", "go on with the same data and settings"
+        check_begun(what, begun, plan, sorted({*plan, *begun}), advice)
 
 
 def apply(training, tensors: dict[str, torch.Tensor], state: dict) -> None:

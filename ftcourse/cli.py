@@ -178,10 +178,10 @@ def write_answers(part: Path, rows, predictor, columns: list[str], raw: bool, la
     """Write the answers for all rows to a CSV, some at a time, after those that are there; returns the counts."""
     from tqdm.auto import tqdm
 
-    counts = progress(part)
-    if counts:
+    counts = {"rows": 0, "answered": 0, "cells": 0} | progress(part)
+    done = counts["rows"]
+    if done:
         os.truncate(part, counts["bytes"])
-    done = counts.setdefault("rows", 0)
     with (
         open(part, "a" if done else "w", encoding="utf-8-sig", newline="") as file,
         tqdm(
@@ -194,9 +194,9 @@ def write_answers(part: Path, rows, predictor, columns: list[str], raw: bool, la
         for batch in (rows[start : start + 1000] for start in range(done, len(rows), 1000)):
             for row in answer_batch(predictor, batch, list(batch)):
                 cells = ["" if cell is None else cell for cell in row] if raw else [neutral(cell) for cell in row]
-                changed = sum(cell != (given or "") for cell, given in zip(cells, row, strict=True))
-                for name, number in (("rows", 1), ("answered", bool(row[-1])), ("cells", changed)):
-                    counts[name] = counts.get(name, 0) + number
+                counts["rows"] += 1
+                counts["answered"] += bool(row[-1])
+                counts["cells"] += sum(cell != (given or "") for cell, given in zip(cells, row, strict=True))
                 writer.writerow(cells)
             file.flush()
             note_progress(part, counts | {"bytes": file.buffer.tell()})
@@ -240,8 +240,8 @@ def predict(
                     for suffix in (".part", ".json", ".new"):
                         part.with_suffix(suffix).unlink(missing_ok=True)
             shutil.rmtree(work, ignore_errors=True)
-        typer.echo(say(lang, "answered", rows=counts["rows"], answered=counts.get("answered", 0), name=out))
-        if counts.get("cells"):
+        typer.echo(say(lang, "answered", rows=counts["rows"], answered=counts["answered"], name=out))
+        if counts["cells"]:
             typer.echo(say(lang, "neutralised", cells=counts["cells"]))
 
 

@@ -48,7 +48,7 @@ from .checkpoint import MARK, claim_run, reason, sync
 from .data import tokenize
 from .inference import Predictor, confusion, max_tokens, mistakes
 from .kit import LANGS, Kit, known, why_offline
-from .loop import History, Metrics, TrainConfig, token_lengths, train, watched
+from .loop import History, Metrics, TrainConfig, plan_of, token_lengths, train, watched
 from .messages import message
 from .model import classifier
 from .report import Report
@@ -538,7 +538,7 @@ def call_of(
     table = Path(table).name if isinstance(table, str | Path) else type(table).__name__
     model = str(Path(model).resolve()) if model and Path(model).is_dir() else model
     call = {"table": table, "columns": columns, "model": model, "validation": validation, "lang": lang}
-    return call | {name: value for name, value in vars(config).items() if name not in ("workers", "save_steps")}
+    return call | plan_of(config)
 
 # %% ../nbs/en/08_own_data.ipynb #tune-code
 def tune(

@@ -10,7 +10,7 @@ __all__ = ['PRECISIONS', 'SAMPLINGS', 'LEAST', 'DEFAULTS', 'Collate', 'USUAL', '
            'backward', 'train_step', 'remaining_batches', 'save_checkpoint', 'train_epoch', 'forward_rows',
            'stack_rows', 'score_rows', 'modes_kept', 'evaluate_share', 'evaluate', 'faster_precision',
            'quick_attention', 'try_step', 'choose_precision', 'fresh_accelerator', 'accelerator_for', 'evaluate_shared',
-           'score_with', 'run_epochs', 'open_checkpoints', 'begin_training', 'train']
+           'score_with', 'run_epochs', 'plan_of', 'open_checkpoints', 'begin_training', 'train']
 
 # %% ../nbs/en/06_loop.ipynb #imports
 import inspect
@@ -810,6 +810,15 @@ def run_epochs(
     return history
 
 # %% ../nbs/en/06_loop.ipynb #checkpoints-code
+def plan_of(config: TrainConfig) -> dict:
+    """The decisions that a training's result depends on, by name.
+
+    >>> plan_of(TrainConfig(lr=5e-4))["lr"]
+    0.0005
+    """
+    return {name: value for name, value in vars(config).items() if name not in ("workers", "save_steps")}
+
+
 def open_checkpoints(
     folder: str | Path | None, resume: bool, config: TrainConfig, data: Dataset, model: torch.nn.Module
 ) -> Checkpoints | None:
@@ -823,8 +832,7 @@ def open_checkpoints(
         if resume:
             raise ValueError("resume=True needs output_dir, the folder with the checkpoints; got None")
         return None
-    plan = {name: value for name, value in vars(config).items() if name not in ("workers", "save_steps")}
-    return Checkpoints(folder, {**plan, "data": data_hash(data), "weights": model_hash(model)}, resume)
+    return Checkpoints(folder, {**plan_of(config), "data": data_hash(data), "weights": model_hash(model)}, resume)
 
 # %% ../nbs/en/06_loop.ipynb #begin-code
 @contextmanager
