@@ -1,4 +1,4 @@
-# make learn | lab | test | notebooks | translate | kit | bench     each sets up what it needs; options: lang=en chapter=05_trainer
+# make learn | lab | test | notebooks | translate | kit | bench     each sets up what it needs; options: lang=en chapter=05_trainer texts=DIR
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 lang ?= en
 chapter ?=
@@ -29,7 +29,7 @@ translate: .venv/ready
 	$(BIN)/python -m tools.translate sync
 
 kit: .venv/ready
-	$(BIN)/python -m kit.build
+	$(BIN)/python -m kit.build --texts "$(or $(texts),$(error make kit texts=DIR: a folder of public texts, made by `python -m kit.sources`))"
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks all

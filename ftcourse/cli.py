@@ -184,9 +184,7 @@ def write_answers(part: Path, rows, predictor, columns: list[str], raw: bool, la
         os.truncate(part, counts["bytes"])
     with (
         open(part, "a" if done else "w", encoding="utf-8-sig", newline="") as file,
-        tqdm(
-            initial=done, total=len(rows), unit=f" {say(lang, 'predicting')}", disable=not sys.stderr.isatty()
-        ) as bar,
+        tqdm(initial=done, total=len(rows), unit=f" {say(lang, 'predicting')}", disable=not sys.stderr.isatty()) as bar,
     ):
         writer = csv.writer(file)
         if not done:
@@ -337,6 +335,18 @@ def lab(
             need(lang, "jupyterlab")
             lab = subprocess.run([sys.executable, "-m", "jupyterlab", str(target / paths[0].name)], check=False)
             raise typer.Exit(int(lab.returncode != 0))
+
+
+@app.command(help=help_for("export"))
+def export(
+    name: Annotated[str, typer.Argument(help=help_for("kit_model"))],
+    folder: Annotated[Path, typer.Argument(help=help_for("export_dir"))],
+    lang: Lang = DEFAULT_LANG,
+) -> None:
+    with told(lang):
+        from ftcourse.shards import export_model
+
+        typer.echo(say(lang, "exported", name=name, folder=export_model(name, folder)))
 
 
 def kit_state() -> str | None:

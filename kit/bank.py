@@ -1,4 +1,4 @@
-"""The bank: clauses of reviews, written by hand in English, Arabic and Chinese.
+"""The bank: clauses of reviews, written for this course with a language model, in English, Arabic and Chinese.
 
 `kit/bank/<domain>.tsv` has the columns aspect, stars, meaning, en, ar, zh. Rows that share domain, aspect, stars and
 meaning are two wordings of one thought. Rows of the aspect `opening` have 0 stars: they set a scene and judge nothing.

@@ -1,22 +1,42 @@
-"""`make kit`: data sets, checkpoints, their figures, cards and manifest, all anew."""
+"""`make kit texts=DIR`: data sets, checkpoints, their figures, cards and manifest, all anew.
 
+What was stopped goes on with the same command.
+"""
+
+import argparse
+import sys
 import time
+from pathlib import Path
 
 from kit import cards, checkpoints, data, evaluate
+from kit.distil import STATE
+from kit.teacher import NoTeacher
+from kit.texts import NoTexts
+
+
+def build(texts: Path) -> None:
+    started = time.monotonic()
+    data.build()
+    for name in checkpoints.BUILDERS:
+        if checkpoints.mark(name).exists():
+            print(f"{name}: built before", flush=True)
+            continue
+        checkpoints.build((name,), texts)
+        cards.write_manifest({})  # the next checkpoint and the evaluation load it through the kit
+    print(evaluate.report(evaluate.evaluate(texts)))
+    cards.write_all()
+    for done in (STATE, evaluate.PARTIAL, *map(checkpoints.mark, checkpoints.BUILDERS)):
+        done.unlink(missing_ok=True)
+    print(f"all done after {(time.monotonic() - started) / 60:.0f} minutes")
 
 
 def main() -> None:
-    started = time.monotonic()
-    steps = {"data": data.build, "checkpoints": checkpoints.build}
-    for name, step in steps.items():
-        step()
-        print(f"{name}: done after {(time.monotonic() - started) / 60:.0f} minutes", flush=True)
-    cards.write_manifest({})  # the evaluation loads the new files through Kit
-    evaluate.PARTIAL.unlink(missing_ok=True)
-    results = evaluate.evaluate()
-    cards.write_all()
-    print(evaluate.report(results))
-    print(f"all done after {(time.monotonic() - started) / 60:.0f} minutes")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--texts", type=Path, required=True, help="the folder that kit/sources.py has made")
+    try:
+        build(parser.parse_args().texts)
+    except (NoTeacher, NoTexts, OSError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

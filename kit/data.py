@@ -42,7 +42,7 @@ SUMMARIES = {
     "reviews": "Restaurant reviews with one to five stars (labels 0 to 4). Stands in for `Yelp/yelp_review_full`.",
     "films": "Film reviews, negative or positive. Stands in for `stanfordnlp/imdb` and `cornell-movie-review-data/rotten_tomatoes`.",
     "pairs": "Sentence pairs from restaurant and film reviews: the same meaning or not. Stands in for the MRPC part of `nyu-mll/glue`, with its sizes and columns.",
-    "natural": "Restaurant reviews written one by one, without the bank, each language by itself: the honest test. Labels as in `reviews`.",
+    "natural": "Restaurant reviews written one by one, without the bank, each language by itself: the harder test. Labels as in `reviews`.",
 }
 CARD = """---
 language: [en, ar, zh]
@@ -66,10 +66,11 @@ from ftcourse.kit import Kit
 {name} = load_dataset(*Kit("ar").dataset("{name}"))
 ```
 """
-GENERATED = """Put together from clauses written by hand in three languages (`kit/bank`), by seeded rules (`kit/generate.py`). The same row number means the
+GENERATED = """Put together from clauses in three languages (`kit/bank`), by seeded rules (`kit/generate.py`). The same row number means the
 same text in every language. One meaning in five occurs in no training split; validation and test draw three of four clauses from those.
+All of it was written for this course with a language model, and collected from nobody.
 """
-WRITTEN = "The languages are not translations of one another.\n"
+WRITTEN = "The languages are not translations of one another. All of it was written for this course with a language model, and collected from nobody.\n"
 
 
 @cache

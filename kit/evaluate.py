@@ -1,37 +1,61 @@
-"""How good the kit is: the pretrained encoder next to the same network from scratch and TF-IDF with
-logistic regression.
+"""How good the kit is: the pretrained encoder beside the same network from scratch, TF-IDF with logistic regression,
+and the teacher.
 
-`python -m kit.evaluate` prints the tables and writes `kit/results.json`. Every network gets the same batches, steps,
-learning rate and schedule.
+`python -m kit.evaluate --texts DIR` prints the tables and writes `kit/results.json`. Measured on the kit's data and on
+public opinions that nothing was trained on. The everyday sentences of the tests are scored only with `--everyday`,
+because they are to stay unseen.
 """
 
+import argparse
+import csv
 import json
+import random
 import statistics
+import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
+import torch
 from datasets import load_dataset
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, logging
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertForSequenceClassification,
+    logging,
+)
 
 from ftcourse.kit import Kit
 from kit.checkpoints import MAX_LENGTH, MODELS
 from kit.data import LANGS
+from kit.distil import PREFIX
+from kit.teacher import END, START, load_teacher
+from kit.texts import OPINION_LANGS, NoTexts, test_opinions, traditional, training_opinions
 from kit.training import classification_losses, optimize, predictions, seed_everything
+from kit.vocabulary import unigram
 
 RESULTS = Path(__file__).parent / "results.json"
 PARTIAL = Path(__file__).parent.parent / "build" / "evaluation.json"
+EVERYDAY_TEST = Path(__file__).parent.parent / "tests" / "everyday.tsv"
 TEST_LANGS = ("en", "ar", "zh")
 NETWORKS = ("encoder", "scratch")
-NUM_LABELS, SEEDS, PAIR_SEEDS = (100, 300, 1000), (0, 1, 2), (0,)
-STEPS = {100: 150, 300: 250, 1000: 400}
+KINDS = ("encoder", "scratch", "tfidf", "frozen teacher", "tuned teacher")
+OPINIONS = tuple(OPINION_LANGS)
+NUM_LABELS, SEEDS = (32, 100, 300, 1000), (0, 1, 2)
+TEST_ROWS = 500
+STEPS = {32: 40, 100: 80, 300: 150, 1000: 300}
 BATCH_SIZE = 16
-LR = 5e-4
-PAIRS = {"epochs": 3, "batch_size": 8, "lr": 3e-4}
+LR = {"encoder": 1e-4, "scratch": 5e-4, "tuned teacher": 5e-5}
+TIMES = {"encoder": 1, "scratch": 2, "tuned teacher": 1}  # from scratch, a network needs more steps
+TEACHER_LABELS, TEACHER_SEEDS = (100,), (0,)  # tuning twelve layers takes long
+HIDDEN_WORDS = 500
 
 
 @cache
@@ -40,42 +64,79 @@ def tokenizer():
 
 
 @cache
-def split(name: str, lang: str, part: str) -> tuple[list, list[int]]:
-    """Texts (or pairs of texts) and labels of a split."""
+def split(name: str, lang: str, part: str, texts: Path | None = None) -> tuple[list[str], list[int]]:
+    """Texts and labels of a split of the kit, or of public opinions, in an order drawn once."""
+    if name in OPINIONS:
+        found = list((test_opinions if part == "test" else training_opinions)(name, texts))
+        random.Random(name).shuffle(found)
+        return [o.text for o in found], [o.label for o in found]
     dataset = load_dataset(*Kit(lang).dataset(name))[part]
-    texts = (
-        dataset["text"]
-        if "text" in dataset.column_names
-        else zip(dataset["sentence1"], dataset["sentence2"], strict=True)
-    )
-    return list(texts), list(dataset["label"])
+    return list(dataset["text"]), list(dataset["label"])
 
 
-def encode(texts: list) -> dict:
-    if isinstance(texts[0], tuple):
-        return dict(tokenizer()(*map(list, zip(*texts, strict=True)), truncation=True, max_length=MAX_LENGTH))
-    return dict(tokenizer()(texts, truncation=True, max_length=MAX_LENGTH))
+def tested(name: str, lang: str, texts: Path | None) -> tuple[list[str], list[int]]:
+    return tuple(part[:TEST_ROWS] for part in split(name, lang, "test", texts))
+
+
+def subset(name: str, lang: str, size: int, seed: int, texts: Path | None) -> tuple[list[str], list[int]]:
+    """`size` training rows, drawn by the seed."""
+    lines, labels = split(name, lang, "train", texts)
+    chosen = random.Random(seed).sample(range(len(lines)), min(size, len(lines)))
+    return [lines[i] for i in chosen], [labels[i] for i in chosen]
+
+
+def encode(lines: list[str]) -> dict:
+    return dict(tokenizer()(lines, truncation=True, max_length=MAX_LENGTH))
+
+
+def teacher_ids(lines: list[str], prefix: str = PREFIX) -> list[list[int]]:
+    """Ids in the teacher's own vocabulary, with its own ends."""
+    return [[START, *row[: MAX_LENGTH - 2], END] for row in encode_for_teacher([prefix + line for line in lines])]
+
+
+def encode_for_teacher(lines: list[str]) -> list[list[int]]:
+    return [encoding.ids for encoding in teacher_tokenizer().encode_batch(lines, add_special_tokens=False)]
 
 
 @cache
-def encoded(name: str, lang: str, part: str) -> dict:
-    return encode(split(name, lang, part)[0])
+def teacher_tokenizer():
+    teacher = load_teacher()
+    found = unigram(teacher.pieces, teacher.scores, unk_id=3)
+    from tokenizers import Regex, normalizers
+
+    found.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " ")])
+    return found
+
+
+def as_teacher_reads(lines: list[str]) -> dict:
+    ids = teacher_ids(lines)
+    return {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]}
 
 
 def fresh_model(kind: str, num_labels: int):
-    """The encoder with a new head, or the same network from random numbers."""
+    """The encoder or the teacher with a new head, or the encoder's network from random numbers."""
+    if kind == "tuned teacher":
+        teacher = load_teacher().model
+        config = teacher.config
+        config.num_labels = num_labels
+        model = BertForSequenceClassification(config)
+        model.bert.load_state_dict(teacher.state_dict(), strict=False)
+        return model
     if kind == "encoder":
         return AutoModelForSequenceClassification.from_pretrained(MODELS / "encoder", num_labels=num_labels)
     config = AutoConfig.from_pretrained(MODELS / "encoder", num_labels=num_labels)
     return AutoModelForSequenceClassification.from_config(config)
 
 
-def tuned(kind: str, texts: list, labels: list[int], steps: int, batch_size: int, lr: float, seed: int):
+def tuned(kind: str, lines: list[str], labels: list[int], seed: int):
     """A model trained on texts and labels."""
     seed_everything(seed, threads=1)
     model = fresh_model(kind, max(labels) + 1)
-    losses = classification_losses(model, encode(texts), labels, batch_size, seed, tokenizer().pad_token_id)
-    optimize(model, losses, steps, lr)
+    model.set_attn_implementation("eager")
+    encodings = as_teacher_reads(lines) if kind == "tuned teacher" else encode(lines)
+    pad = 1 if kind == "tuned teacher" else tokenizer().pad_token_id
+    losses = classification_losses(model, encodings, labels, BATCH_SIZE, seed, pad, bf16=True)
+    optimize(model, losses, STEPS[len(lines)] * TIMES[kind], LR[kind])
     return model
 
 
@@ -83,112 +144,236 @@ def accuracy(predicted, labels: list[int]) -> float:
     return sum(int(p == y) for p, y in zip(predicted, labels, strict=True)) / len(labels)
 
 
-def score(model, name: str, lang: str, part: str = "test") -> float:
-    return accuracy(
-        predictions(model, encoded(name, lang, part), tokenizer().pad_token_id).tolist(), split(name, lang, part)[1]
-    )
+def score(model, lines: list[str], labels: list[int], kind: str = "encoder") -> float:
+    if kind == "tuned teacher":
+        return accuracy(predictions(model, as_teacher_reads(lines), 1).tolist(), labels)
+    return accuracy(predictions(model, encode(lines), tokenizer().pad_token_id).tolist(), labels)
 
 
-def subset(name: str, lang: str, size: int, seed: int) -> tuple[list, list[int]]:
-    """`size` training rows, as `shuffle(seed=...).select(range(size))` draws them."""
-    dataset = load_dataset(*Kit(lang).dataset(name))["train"].shuffle(seed=seed).select(range(size))
-    return list(dataset["text"]), list(dataset["label"])
-
-
-def tfidf(lang: str, texts: list[str], labels: list[int]):
+def tfidf(lang: str, lines: list[str], labels: list[int]):
     """TF-IDF over words (characters in Chinese) and pairs of them, with logistic regression."""
-    vectorizer = TfidfVectorizer(
-        analyzer="char" if lang.startswith("zh") else "word", ngram_range=(1, 2), sublinear_tf=True
-    )
-    return make_pipeline(vectorizer, LogisticRegression(C=10, max_iter=2000)).fit(texts, labels)
+    analyzer = "char" if lang.startswith("zh") else "word"
+    vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=(1, 2), sublinear_tf=True)
+    return make_pipeline(vectorizer, LogisticRegression(C=10, max_iter=2000)).fit(lines, labels)
 
 
-def measure_reviews(lang: str, size: int, seed: int) -> dict[str, float]:
-    """Accuracy of the three judges, with `size` labels, on the test sets; the encoder's also across languages."""
-    texts, labels = subset("reviews", lang, size, seed)
+@torch.inference_mode()
+def teacher_vectors(lines: list[str]) -> torch.Tensor:
+    """The teacher's embeddings of texts, of length one."""
+    model, ids = load_teacher().model, teacher_ids(lines)
+    found = torch.empty(len(ids), model.config.hidden_size)
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    for start in range(0, len(order), 64):
+        rows = order[start : start + 64]
+        longest = max(len(ids[i]) for i in rows)
+        inputs = torch.tensor([ids[i] + [1] * (longest - len(ids[i])) for i in rows])
+        mask = (inputs != 1).long()
+        states = model(input_ids=inputs, attention_mask=mask).last_hidden_state
+        found[rows] = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    return torch.nn.functional.normalize(found, dim=-1)
+
+
+def exams(name: str, lang: str) -> tuple[str, ...]:
+    return ("reviews", "natural") if name == "reviews" else (name,)
+
+
+def measure(name: str, lang: str, size: int, seed: int, texts: Path) -> dict[str, float]:
+    """Accuracy with `size` labels of the encoder, the network from scratch and TF-IDF, and across languages."""
+    lines, labels = subset(name, lang, size, seed, texts)
     found = {}
     for kind in NETWORKS:
-        model = tuned(kind, texts, labels, STEPS[size], BATCH_SIZE, LR, seed)
-        for name in ("reviews", "natural"):
-            found[f"{name} {lang} {size} {kind}"] = score(model, name, lang)
-        if kind == "encoder" and size == NUM_LABELS[-1]:
-            found |= {f"transfer {lang} {other}": score(model, "reviews", other) for other in TEST_LANGS}
-    classic = tfidf(lang, texts, labels)
-    for name in ("reviews", "natural"):
-        tested, wanted = split(name, lang, "test")
-        found[f"{name} {lang} {size} tfidf"] = accuracy(classic.predict(tested), wanted)
+        model = tuned(kind, lines, labels, seed)
+        for exam in exams(name, lang):
+            found[f"{exam} {lang} {size} {kind}"] = score(model, *tested(exam, lang, texts))
+        if kind == "encoder" and size == NUM_LABELS[-1] and lang == "en":
+            for other, other_lang in OPINION_LANGS.items():
+                if name in OPINIONS:
+                    found[f"from {name} to {other}"] = score(model, *tested(other, other_lang, texts))
+            for other_lang in LANGS:
+                if name == "reviews":
+                    found[f"from reviews en to {other_lang}"] = score(model, *tested("reviews", other_lang, texts))
+    classic = tfidf(lang, lines, labels)
+    for exam in exams(name, lang):
+        exam_lines, wanted = tested(exam, lang, texts)
+        found[f"{exam} {lang} {size} tfidf"] = accuracy(classic.predict(exam_lines), wanted)
     return found
 
 
-def measure_pairs(lang: str, kind: str, seed: int) -> dict[str, float]:
-    """Accuracy on `pairs` after the usual three epochs at batch 8."""
-    texts, labels = split("pairs", lang, "train")
-    steps = PAIRS["epochs"] * -(-len(texts) // PAIRS["batch_size"])
-    model = tuned(kind, texts, labels, steps, PAIRS["batch_size"], PAIRS["lr"], seed)
-    return {f"pairs {lang} {kind}": score(model, "pairs", lang)}
+def measure_teacher(name: str, lang: str, texts: Path) -> dict[str, float]:
+    """Accuracy of the teacher, frozen (logistic regression on its embeddings) and tuned."""
+    found: dict[str, float] = {}
+    papers = {exam: tested(exam, lang, texts) for exam in exams(name, lang)}
+    vectors = {exam: teacher_vectors(lines) for exam, (lines, _) in papers.items()}
+    for size in NUM_LABELS:
+        values: dict[str, list[float]] = {}
+        for seed in SEEDS:
+            lines, labels = subset(name, lang, size, seed, texts)
+            judge = LogisticRegression(C=100, max_iter=2000).fit(teacher_vectors(lines), labels)
+            for exam, (_, wanted) in papers.items():
+                values.setdefault(exam, []).append(accuracy(judge.predict(vectors[exam]), wanted))
+        found |= {f"{exam} {lang} {size} frozen teacher": statistics.mean(v) for exam, v in values.items()}
+    for size in TEACHER_LABELS:
+        for seed in TEACHER_SEEDS:
+            model = tuned("tuned teacher", *subset(name, lang, size, seed, texts), seed)
+            for exam, paper in papers.items():
+                found[f"{exam} {lang} {size} tuned teacher"] = score(model, *paper, kind="tuned teacher")
+    return found
 
 
-def measure_shipped() -> dict[str, float]:
-    """Accuracy of the fine-tuned checkpoints that ship."""
+def hidden_word_texts(texts: Path) -> dict[str, list[str]]:
+    """Texts by language that nothing was trained on."""
+    found = {lang: split("natural", lang, "test")[0] for lang in LANGS}
+    for name, lang in OPINION_LANGS.items():
+        found[lang] += split(name, lang, "test", texts)[0][:TEST_ROWS]
+    found["zh-Hant"] += [traditional(text) for text in split("zh", "zh", "test", texts)[0][:TEST_ROWS]]
+    return found
+
+
+@torch.inference_mode()
+def measure_hidden_words(texts: Path) -> dict[str, float]:
+    """How often a hidden piece is the model's first guess, or among five; and the most frequent piece's share."""
+    model, tok, found = AutoModelForMaskedLM.from_pretrained(MODELS / "encoder").eval(), tokenizer(), {}
+    for lang, lines in hidden_word_texts(texts).items():
+        rng, hits, among, wanted = random.Random(lang), 0, 0, []
+        rng.shuffle(lines)
+        for line in lines[:HIDDEN_WORDS]:
+            ids = tok(line, truncation=True, max_length=MAX_LENGTH, return_tensors="pt")["input_ids"]
+            if ids.shape[1] < 4:
+                continue
+            place = rng.randrange(1, ids.shape[1] - 1)
+            right = int(ids[0, place])
+            ids[0, place] = tok.mask_token_id
+            guesses = model(input_ids=ids).logits[0, place].topk(5).indices.tolist()
+            hits, among = hits + (guesses[0] == right), among + (right in guesses)
+            wanted.append(right)
+        number = len(wanted)
+        found |= {f"hidden {lang} first": hits / number, f"hidden {lang} five": among / number}
+        found[f"hidden {lang} most frequent"] = Counter(wanted).most_common(1)[0][1] / number
+    return found
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as written": lambda text: text,
+    "without vowel marks": lambda text: "".join(c for c in text if not "\u064b" <= c <= "\u0652"),
+    "bare alif": lambda text: text.translate(str.maketrans("أإآ", "ااا")),
+    "ه for ة": lambda text: text.replace("ة", "ه"),
+    "ي for ى": lambda text: text.replace("ى", "ي"),
+    "drawn out": lambda text: text.replace("و ", "وووو ").replace("ا ", "اااا "),
+    "Arabic digits": lambda text: text.translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")),
+}
+
+
+def measure_shipped(texts: Path) -> dict[str, float]:
+    """Accuracy of the tuned checkpoints that ship, and of `stars` on Arabic in other spellings."""
     found = {}
+    models = {
+        name: AutoModelForSequenceClassification.from_pretrained(MODELS / name).eval()
+        for name in ("stars", "sentiment")
+    }
     for lang in LANGS:
         for kind, name in (("stars", "reviews"), ("stars", "natural"), ("sentiment", "films")):
-            model = AutoModelForSequenceClassification.from_pretrained(MODELS / kind)
-            found[f"{kind} {name} {lang}"] = score(model, name, lang)
+            found[f"{kind} {name} {lang}"] = score(models[kind], *tested(name, lang, texts))
+    for name, lang in OPINION_LANGS.items():
+        found[f"sentiment opinions {name}"] = score(models["sentiment"], *tested(name, lang, texts))
+    for name in ("reviews", "natural"):
+        lines, labels = tested(name, "ar", texts)
+        for spelling, change in SPELLINGS.items():
+            found[f"spelling {name} {spelling}"] = score(models["stars"], [change(line) for line in lines], labels)
     return found
 
 
-def jobs() -> dict[str, tuple[Callable, tuple]]:
+def measure_everyday() -> dict[str, float]:
+    """Share of the everyday sentences of the tests that `sentiment` gets right, and `stars` the sign of."""
+    with open(EVERYDAY_TEST, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    found = {}
+    for name in ("sentiment", "stars"):
+        model = AutoModelForSequenceClassification.from_pretrained(MODELS / name).eval()
+        for lang in LANGS:
+            chosen = [row for row in rows if row["lang"] == lang]
+            signs = [int(row["label"] == "positive") for row in chosen]
+            answers = predictions(model, encode([row["text"] for row in chosen]), tokenizer().pad_token_id).tolist()
+            middle = (model.config.num_labels - 1) / 2
+            found[f"everyday {name} {lang}"] = accuracy(
+                [-1 if a == middle else int(a > middle) for a in answers], signs
+            )
+    return found
+
+
+def jobs(texts: Path) -> dict[str, tuple[Callable, tuple]]:
     """Everything that is measured, by name, as calls that do not depend on one another."""
-    reviews = [(measure_reviews, (lang, size, seed)) for seed in SEEDS for size in NUM_LABELS for lang in TEST_LANGS]
-    pairs = [(measure_pairs, (lang, kind, seed)) for seed in PAIR_SEEDS for lang in TEST_LANGS for kind in NETWORKS]
-    once = len(reviews) // len(SEEDS)
-    calls = [*reviews[:once], (measure_shipped, ()), *pairs, *reviews[once:]]
-    return {" ".join(map(str, (function.__name__, *arguments))): (function, arguments) for function, arguments in calls}
+    sets = [*OPINION_LANGS.items(), *(("reviews", lang) for lang in TEST_LANGS)]
+    teacher = [(measure_teacher, (name, lang, texts)) for name, lang in sets]
+    few = [(measure, (name, lang, size, seed, texts)) for seed in SEEDS for size in NUM_LABELS for name, lang in sets]
+    calls = [
+        (measure_shipped, (texts,)),
+        (measure_hidden_words, (texts,)),
+        *few[: len(few) // len(SEEDS)],
+        *teacher,
+        *few[len(few) // len(SEEDS) :],
+    ]
+    return {
+        " ".join(map(str, (function.__name__, *arguments[:-1]))): (function, arguments) for function, arguments in calls
+    }
 
 
 def run(job: tuple[str, tuple[Callable, tuple]]) -> tuple[str, dict[str, float]]:
     """One call, on one thread."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    torch.set_num_threads(1)
     name, (function, arguments) = job
     return name, function(*arguments)
 
 
-def evaluate() -> dict[str, list[float]]:
+def write_whole(place: Path, content: dict) -> None:
+    fresh = place.with_suffix(".new")
+    fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    fresh.replace(place)
+
+
+def evaluate(texts: Path) -> dict[str, list[float]]:
     """Everything that is measured, by name: a value a seed. Writes it to `RESULTS`.
 
     Two processes share the work. What is done is kept in `build/`, so that a run that was stopped goes on from there.
     """
     PARTIAL.parent.mkdir(exist_ok=True)
     done = json.loads(PARTIAL.read_text()) if PARTIAL.exists() else {}
+    wanted = jobs(texts)
     with get_context("spawn").Pool(2) as pool:
-        for name, measured in pool.imap(run, [job for job in jobs().items() if job[0] not in done]):
+        for name, measured in pool.imap_unordered(run, [job for job in wanted.items() if job[0] not in done]):
             done[name] = measured
-            fresh = PARTIAL.with_suffix(".new")
-            fresh.write_text(json.dumps(done))
-            fresh.replace(PARTIAL)
-            print(f"{len(done)} of {len(jobs())}: {name}", flush=True)
-    results = collected(done)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    PARTIAL.unlink()
+            write_whole(PARTIAL, done)
+            print(f"{len(done)} of {len(wanted)}: {name}", flush=True)
+    results = collected(done, list(wanted))
+    write_whole(RESULTS, results)
     return results
 
 
-def collected(done: dict[str, dict[str, float]]) -> dict[str, list[float]]:
-    """The values of all calls, by what they measure, in the order of the calls."""
+def collected(done: dict[str, dict[str, float]], names: list[str]) -> dict[str, list[float]]:
+    """The values of all calls, by what they measure, in the order of the calls; the everyday scores stay."""
     results: dict[str, list[float]] = {}
-    for name in jobs():
+    for name in names:
         for key, value in done.get(name, {}).items():
             results.setdefault(key, []).append(round(value, 4))
+    old = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    return results | {key: values for key, values in old.items() if key.startswith("everyday")}
+
+
+def score_everyday() -> dict[str, list[float]]:
+    """Scores the everyday sentences and adds a value to those that were noted before."""
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    for key, value in measure_everyday().items():
+        results.setdefault(key, []).append(round(value, 4))
+    write_whole(RESULTS, results)
     return results
 
 
 def mean(results: dict, key: str) -> str:
-    """Mean over the seeds and, where there are several, their spread."""
+    """Mean over the seeds and, where there are several, half their spread."""
     values = results.get(key)
     if not values:
-        return "not measured"
+        return "–"
     spread = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.3f}{spread}"
 
@@ -199,39 +384,109 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+SET_NAMES = {
+    "films": "films en",
+    "products": "products en",
+    "zh": "opinions zh",
+    "ar": "opinions ar",
+}
+
+
+def few_labels(results: dict, names: list[tuple[str, str]]) -> str:
+    rows = [
+        [
+            SET_NAMES.get(name, f"`{name}` {lang}"),
+            str(size),
+            *(mean(results, f"{name} {lang} {size} {kind}") for kind in KINDS),
+        ]
+        for name, lang in names
+        for size in NUM_LABELS
+    ]
+    return markdown(
+        ["test set", "labels", "encoder", "from scratch", "TF-IDF", "teacher, frozen", "teacher, tuned"], rows
+    )
+
+
 def report(results: dict) -> str:
     """The tables that `kit/README.md` shows."""
-    kinds = ("encoder", "scratch", "tfidf")
-    parts = []
-    for name in ("reviews", "natural"):
-        rows = [
-            [lang, str(size), *(mean(results, f"{name} {lang} {size} {kind}") for kind in kinds)]
-            for lang in TEST_LANGS
-            for size in NUM_LABELS
-        ]
-        head = [
-            "language",
-            "labels",
-            "fine-tuned encoder",
-            "same network from scratch",
-            "TF-IDF and logistic regression",
-        ]
-        parts.append(f"Accuracy on `{name}`, five labels, up to {len(SEEDS)} seeds:\n\n" + markdown(head, rows))
-    rows = [[lang, *(mean(results, f"transfer {lang} {other}") for other in TEST_LANGS)] for lang in TEST_LANGS]
-    head = ["trained on", *(f"tested on {lang}" for lang in TEST_LANGS)]
-    parts.append(
-        "The encoder, trained on 1,000 `reviews` in one language and tested in each:\n\n" + markdown(head, rows)
-    )
-    rows = [[lang, *(mean(results, f"pairs {lang} {kind}") for kind in kinds[:2])] for lang in TEST_LANGS]
-    parts.append(
-        "Accuracy on `pairs`, 3 epochs at batch 8:\n\n"
-        + markdown(["language", "fine-tuned encoder", "from scratch"], rows)
-    )
-    shipped = ("stars reviews", "stars natural", "sentiment films")
-    rows = [[lang, *(mean(results, f"{key} {lang}") for key in shipped)] for lang in LANGS]
-    parts.append("The checkpoints `stars` and `sentiment` as they ship:\n\n" + markdown(["language", *shipped], rows))
+    seeds = f"mean of {len(SEEDS)} seeds ± half the spread"
+    parts = [
+        f"Accuracy on public opinions, two labels ({seeds}; a tuned teacher has one seed):",
+        few_labels(results, list(OPINION_LANGS.items())),
+        f"Accuracy on the kit's `reviews`, and of the same models on `natural`, five labels ({seeds}):",
+        few_labels(results, [(name, lang) for name in ("reviews", "natural") for lang in TEST_LANGS]),
+        "Tuned on 1,000 English texts, tested in every language:",
+        markdown(
+            ["tuned on", *SET_NAMES.values()],
+            [
+                [SET_NAMES[name], *(mean(results, f"from {name} to {other}") for other in OPINIONS)]
+                for name in ("films", "products")
+            ],
+        ),
+        markdown(
+            ["tuned on", *(f"`reviews` {lang}" for lang in LANGS)],
+            [["`reviews` en", *(mean(results, f"from reviews en to {lang}") for lang in LANGS)]],
+        ),
+        f"One hidden piece a text, in {HIDDEN_WORDS} texts a language that nothing was trained on:",
+        markdown(
+            ["language", "hit first", "among five", "always the most frequent piece"],
+            [
+                [lang, *(mean(results, f"hidden {lang} {what}") for what in ("first", "five", "most frequent"))]
+                for lang in LANGS
+            ],
+        ),
+        "The checkpoints `stars` and `sentiment` as they ship (of everyday sentences, `stars` must give the sign):",
+        markdown(
+            [
+                "language",
+                "`stars` on `reviews`",
+                "`stars` on `natural`",
+                "`sentiment` on `films`",
+                "everyday: `sentiment`",
+                "everyday: `stars`",
+            ],
+            [
+                [
+                    lang,
+                    *(mean(results, f"{key} {lang}") for key in ("stars reviews", "stars natural", "sentiment films")),
+                    *(each(results, f"everyday {name} {lang}") for name in ("sentiment", "stars")),
+                ]
+                for lang in LANGS
+            ],
+        ),
+        markdown(
+            ["`sentiment` on public opinions", *SET_NAMES.values()],
+            [["accuracy", *(mean(results, f"sentiment opinions {name}") for name in OPINIONS)]],
+        ),
+        "`stars` on the same Arabic reviews in other spellings:",
+        markdown(
+            ["", *SPELLINGS],
+            [
+                [f"`{name}`", *(mean(results, f"spelling {name} {s}") for s in SPELLINGS)]
+                for name in ("reviews", "natural")
+            ],
+        ),
+    ]
     return "\n\n".join(parts)
 
 
+def each(results: dict, key: str) -> str:
+    """Every value, in the order in which they were noted."""
+    return ", then ".join(f"{value:.2f}" for value in results.get(key, [])) or "–"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--texts", type=Path, required=True, help="the folder that kit/sources.py has made")
+    parser.add_argument(
+        "--everyday", action="store_true", help="score the everyday sentences of the tests, and nothing else"
+    )
+    arguments = parser.parse_args()
+    try:
+        print(report(score_everyday() if arguments.everyday else evaluate(arguments.texts)))
+    except NoTexts as error:
+        sys.exit(str(error))
+
+
 if __name__ == "__main__":
-    print(report(evaluate()))
+    main()

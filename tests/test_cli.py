@@ -220,7 +220,7 @@ def test_learn_runs_a_chapter(tmp_path):
     assert (tmp_path / "en" / "00_start.ipynb").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("command", ["finetune", "predict", "learn", "lab", "doctor"])
+@pytest.mark.parametrize("command", ["finetune", "predict", "learn", "lab", "export", "doctor"])
 def test_help_has_an_example(command):
     assert f"Example: ftcourse {command}" in " ".join(ask(command, "--help").output.split())
 
@@ -315,3 +315,10 @@ def test_each_language_and_table_has_a_part_of_its_own(reviews, tiny, tmp_path):
 def test_lab_ends_as_jupyterlab_does(tmp_path, monkeypatch, code):
     monkeypatch.setattr("ftcourse.cli.subprocess.run", lambda *_, **__: subprocess.CompletedProcess([], code))
     assert "Error" not in ask("lab", "--folder", tmp_path, code=int(code > 0)).output
+
+
+def test_export_writes_a_model_whole(tmp_path):
+    said = ask("export", "writer", tmp_path / "mine").output
+    assert str(tmp_path / "mine") in said and (tmp_path / "mine" / "model.safetensors").is_file()
+    assert "nothing is overwritten" in ask("export", "writer", tmp_path / "mine", code=2).output
+    assert "unknown model 'bert'" in ask("export", "bert", tmp_path / "other", code=2).output

@@ -9,10 +9,12 @@ import sys
 import time
 
 import pytest
+import torch
+from transformers import AutoModel
 
 import ftcourse.kit as kit_module
 from ftcourse.kit import ASSETS, LANGS, NAMES, Kit, check_folder, manifest
-from kit.checkpoints import VOCAB_SIZE, train_tokenizer
+from ftcourse.shards import export_model
 
 CHECKPOINTS = ("encoder", "stars", "sentiment", "writer")
 
@@ -142,9 +144,16 @@ def test_importing_the_package_imports_nothing_heavy():
     )
 
 
-def test_the_same_texts_give_the_same_tokenizer():
-    first, second = (train_tokenizer() for _ in range(2))
-    assert first.get_vocab() == second.get_vocab() and len(first) == VOCAB_SIZE
-    assert first("a", "b")["input_ids"][0] == first.cls_token_id
-    pieces = first.tokenize("a naïve café, لذيذ 菜很好")
-    assert first.unk_token not in pieces and "##é" in pieces
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_an_exported_model_is_whole_and_the_same(name, tmp_path):
+    folder = export_model(name, tmp_path / "alone")
+    assert (folder / "model.safetensors").is_file() and not list(folder.glob("*.index.json"))
+    own, alone = (AutoModel.from_pretrained(place).state_dict() for place in (Kit().model(name), folder))
+    assert own and own.keys() == alone.keys() and all(torch.equal(own[key], alone[key]) for key in own)
+    with pytest.raises(FileExistsError, match="nothing is overwritten"):
+        export_model(name, folder)
+
+
+def test_only_models_of_the_kit_can_be_exported(tmp_path):
+    with pytest.raises(ValueError, match="unknown model 'bert'; known: encoder"):
+        export_model("bert", tmp_path / "x")
