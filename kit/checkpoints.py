@@ -42,10 +42,8 @@ SHARED, OWN, INDEX = "shared.safetensors", "model.safetensors", "model.safetenso
 SHARED_LAYERS = 2  # of the encoder's, from below, which tuning leaves alone
 STEPS = {"stars": 1_500, "sentiment": 1_500, "writer": 6_000}
 TUNING = {"batch_size": 64, "lr": 2e-4}
-EVERYDAY_TIMES, KIT_ROWS = (
-    3,
-    1_500,
-)  # how often an everyday sentence comes in an epoch; rows of a data set of the kit, a language
+EVERYDAY_TIMES = 3  # how often an everyday sentence comes in an epoch
+KIT_ROWS = 1_500  # of each of the kit's data sets, a language
 WRITER = {"n_embd": 128, "n_layer": 4, "n_head": 4, "n_positions": 128}
 WRITER_VOCAB_SIZE = 6_000
 LENGTH_MULTIPLE = 16  # few shapes of tensors: each new one costs time and stays in memory

