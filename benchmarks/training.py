@@ -24,7 +24,7 @@ from transformers import (
 from benchmarks.measure import Contestant
 from ftcourse.loop import TrainConfig, choose_precision, make_loader, quick_attention, train
 
-LR = 5e-4
+LR = 3e-4
 BATCH = 16
 RECIPE = "tutorials' recipe"
 

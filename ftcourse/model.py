@@ -19,8 +19,8 @@ from .tokens import as_texts
 def count_parameters(model: nn.Module, *, trainable: bool = False) -> int:
     """The number of parameters of a model or of a part of one; with `trainable`, only of those that training changes.
 
-    >>> count_parameters(nn.Linear(128, 5))
-    645
+    >>> count_parameters(nn.Linear(384, 5))
+    1925
     """
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
 
@@ -102,7 +102,7 @@ def head_parameters(model: PreTrainedModel) -> list[nn.Parameter]:
 
     >>> from ftcourse.kit import Kit
     >>> [tuple(p.shape) for p in head_parameters(classifier(Kit().model("encoder"), ["bad", "good"]))]
-    [(2, 128), (2,)]
+    [(2, 384), (2,)]
     """
     in_body = set(map(id, model.base_model.parameters()))
     head = [parameter for parameter in model.parameters() if id(parameter) not in in_body]
@@ -120,7 +120,7 @@ def freeze(model: PreTrainedModel) -> None:
     >>> model = classifier(Kit().model("encoder"), ["bad", "good"])
     >>> freeze(model)
     >>> count_parameters(model, trainable=True)
-    258
+    770
     """
     head_parameters(model)
     model.base_model.requires_grad_(False)

@@ -62,8 +62,8 @@ def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[Piece]:
     >>> from ftcourse.kit import Kit
     >>> from transformers import AutoTokenizer
     >>> tokenizer = AutoTokenizer.from_pretrained(Kit().model("writer"))
-    >>> [piece.text for piece in pieces(tokenizer, "a ☃")]
-    ['a', ' ', '☃', '', '']
+    >>> [piece.text for piece in pieces(tokenizer, "a 🧇")]
+    ['a', ' ', '🧇', '', '', '']
     """
     if not isinstance(tokenizer, PreTrainedTokenizerBase) or not tokenizer.is_fast:
         found = f"tokenizer is of type {type(tokenizer).__name__}"
@@ -71,10 +71,10 @@ def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[Piece]:
             f"{found}; expected a fast tokenizer, as AutoTokenizer.from_pretrained(name) gives for most names"
         )
     encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    found, done = [], 0
-    places = encoding["offset_mapping"]
+    found, done, places = [], 0, encoding["offset_mapping"]
     for token, id, (start, end) in zip(encoding.tokens(), encoding["input_ids"], places, strict=True):
         start = max(start, done)
+        end = start if token == "▁" and text[start:end].strip(" ▁") else end  # a mark that is not in the text
         found.append(Piece(token, id, text[start:end], text[done:start]))
         done = max(done, end)
     return found

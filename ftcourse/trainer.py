@@ -116,7 +116,7 @@ def training_arguments(
     """Arguments that validate and save after each epoch, and load the best one at the end, by the score `best`.
 
     `ValueError` where `epochs`, `batch_size` or `lr` is not above 0.
-    >>> training_arguments("example", "loss", epochs=3, batch_size=16, lr=5e-4, seed=42).num_train_epochs
+    >>> training_arguments("example", "loss", epochs=3, batch_size=16, lr=3e-4, seed=42).num_train_epochs
     3
     """
     if min(epochs, batch_size, lr) <= 0:
@@ -183,7 +183,7 @@ def fit_trainer(
     output_dir: str | Path,
     epochs: int = 3,
     batch_size: int = 16,
-    lr: float = 5e-4,
+    lr: float = 3e-4,
     seed: int = 42,
 ) -> Trainer:
     """Train `model`; its weights are then the best epoch's. `ValueError` for data that `check_labelled` refuses.

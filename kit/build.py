@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from kit import cards, checkpoints, data, evaluate
-from kit.distil import STATE
-from kit.teacher import NoTeacher
+from kit.distil import STATE, VOCABULARY
+from kit.teacher import CACHE, NoTeacher
 from kit.texts import NoTexts
 
 
@@ -25,7 +25,7 @@ def build(texts: Path) -> None:
         cards.write_manifest({})  # the next checkpoint and the evaluation load it through the kit
     print(evaluate.report(evaluate.evaluate(texts)))
     cards.write_all()
-    for done in (STATE, evaluate.PARTIAL, *map(checkpoints.mark, checkpoints.BUILDERS)):
+    for done in (CACHE / STATE, CACHE / VOCABULARY, evaluate.PARTIAL, *map(checkpoints.mark, checkpoints.BUILDERS)):
         done.unlink(missing_ok=True)
     print(f"all done after {(time.monotonic() - started) / 60:.0f} minutes")
 

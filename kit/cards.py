@@ -10,8 +10,7 @@ import matplotlib.pyplot as plt
 
 from kit.checkpoints import SHARED_LAYERS, STEPS, TUNING, WRITER, WRITER_VOCAB_SIZE
 from kit.data import ASSETS, LANGS
-from kit.distil import KINDS, LAYERS, LR, MASKED_SHARE, SHARES, TOKENS
-from kit.distil import STEPS as DISTILLATION_STEPS
+from kit.distil import LAYERS, LR, MASKED_SHARE, PHASES, SHARES, TOKENS
 from kit.evaluate import NUM_LABELS, RESULTS, TEST_LANGS, each, mean, report
 from kit.teacher import HUB_NAME
 from kit.vocabulary import SIZE
@@ -60,13 +59,17 @@ NOTICE = (
 )
 
 
+PHASE = "{phase.steps:,} batches ({texts:.0%} texts, {hidden:.0%} with hidden words, {pairs:.0%} pairs)"
+THEN = ", then "
+
+
 def results_of(name: str, results: dict) -> str:
     """What the evaluation says of a checkpoint."""
     if name == "encoder":
         return report(results)
     if name == "writer":
         return "Not measured: it is there to be read."
-    sets = {"stars": ("reviews", "natural"), "sentiment": ("films",)}[name]
+    sets = {"stars": ("reviews", "natural"), "sentiment": ("kit films",)}[name]
     lines = [
         f"- `{part}`, {lang}: accuracy {mean(results, f'{name} {part} {lang}')}" for part in sets for lang in LANGS
     ]
@@ -86,10 +89,10 @@ CARDS = {
         f"A student of `{HUB_NAME}`. Stands in for `google-bert/bert-base-multilingual-cased`. {NOTICE}",
         "data": f"{PUBLIC}\n\n{OWN} {HELD_OUT}",
         "recipe": f"Vocabulary: the teacher's pieces that cover most of the texts, in even spelling (case, Arabic vowel marks, hamzas on alif, ة and ه, ى and ي, elongation and digits make no difference). "
-        f"Layers {', '.join(map(str, LAYERS))} of the teacher to start from. {DISTILLATION_STEPS:,} batches of {TOKENS:,} tokens; of the tokens {', '.join(f'{share:.0%} {lang}' for lang, share in SHARES.items())}. "
-        f"{KINDS['texts']:.0%} of the batches: be like the teacher (relative squared error of the last states token by token, distance of the means, of the similarities within the batch, and of the pooled output from the teacher's standardised mean); "
-        f"{KINDS['hidden']:.0%}: guess hidden words ({MASKED_SHARE:.0%}); {KINDS['pairs']:.0%}: pairs of sentences, be like the teacher and tell translations from others (the next-sentence head: 0 means a translation). "
-        f"AdamW, learning rate {LR:g} falling to nothing, bfloat16, no dropout, seed 0. `kit/distil.py` holds the code.",
+        f"Layers {', '.join(map(str, LAYERS))} of the teacher to start from. {THEN.join(PHASE.format(phase=phase, **phase.kinds) for phase in PHASES)}, each of {TOKENS:,} tokens; of the tokens {', '.join(f'{share:.0%} {lang}' for lang, share in SHARES.items())}. "
+        "Texts: be like the teacher (relative squared error of the last states token by token, distance of the means, of the similarities within the batch, and of the pooled output from the teacher's standardised mean). "
+        f"Hidden words: guess {MASKED_SHARE:.0%} of the tokens. Pairs of sentences: be like the teacher and tell translations from others (the next-sentence head: 0 means a translation). "
+        f"AdamW, learning rate {LR:g} falling to nothing each time, bfloat16, no dropout, seed 0. `kit/distil.py` holds the code.",
         "limits": "Small: it knows plain language, not facts, and Arabic dialects less well than the rest. Texts of other scripts reach it as bytes, which it was not taught. It never sees case, vowel marks or elongation. "
         "What its teacher and its texts think of people is in it, too. Made for learning how fine-tuning works.",
     },
@@ -167,8 +170,10 @@ def draw_curves(results: dict) -> None:
     figure, axes = plt.subplots(1, len(TEST_LANGS), figsize=(8, 2.6), sharey=True, layout="constrained")
     for axis, lang in zip(axes, TEST_LANGS, strict=True):
         for kind, name in NAMES.items():
-            means = [statistics.mean(results[f"reviews {lang} {size} {kind}"]) for size in NUM_LABELS]
-            axis.plot(NUM_LABELS, means, marker="o", label=name)
+            means = {
+                n: statistics.mean(results[key]) for n in NUM_LABELS if (key := f"reviews {lang} {n} {kind}") in results
+            }
+            axis.plot(means.keys(), means.values(), marker="o", label=name)
         axis.axhline(1 / 5, color="grey", linestyle=":", label="guessing")
         axis.set(xscale="log", xticks=NUM_LABELS, xticklabels=NUM_LABELS, xlabel="labels", title=LANGUAGES[lang])
         axis.minorticks_off()

@@ -29,7 +29,7 @@ from transformers import (
 
 from kit.bank import ASPECTS
 from kit.data import ASSETS, LANGS, bank, rows
-from kit.distil import STATE, build_student, distil, make_vocabulary
+from kit.distil import LAYERS, STATE, build_student, distil, make_vocabulary
 from kit.generate import Writer, render
 from kit.teacher import CACHE, NoTeacher, load_teacher
 from kit.texts import OPINION_LANGS, NoTexts, everyday, traditional, training_opinions
@@ -87,19 +87,23 @@ def write_checkpoint(model: PreTrainedModel, tokenizer, directory: Path) -> None
 def build_encoder(directory: Path, texts: Path) -> None:
     """The multilingual encoder, as the distillation left it."""
     distil(texts)
-    export_encoder(directory)
+    export_encoder(directory, CACHE, LAYERS)
 
 
-def export_encoder(directory: Path) -> None:
-    """What the distillation has reached, as a checkpoint."""
+def export_encoder(directory: Path, folder: Path, layers: tuple[int, ...]) -> None:
+    """What the distillation in `folder` has reached, as a checkpoint."""
     teacher = load_teacher()
-    vocabulary = make_vocabulary(teacher, {}, {})
-    student = build_student(teacher, vocabulary)
+    vocabulary = make_vocabulary(teacher, {}, {}, folder)
+    student = build_student(teacher, vocabulary, layers)
     prefix = "model.student."
-    state = {name.removeprefix(prefix): tensor for name, tensor in load_file(STATE).items() if name.startswith(prefix)}
+    state = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in load_file(folder / STATE).items()
+        if name.startswith(prefix)
+    }
     missing = student.load_state_dict(state, strict=False).missing_keys
     assert all("decoder" in name for name in missing), missing
-    student.config.hidden_dropout_prob = student.config.attention_probs_dropout_prob = 0.1
+    student.config.hidden_dropout_prob = 0.1  # for fine-tuning; on attention it would cost an eighth of a step
     write_checkpoint(student.eval(), build_tokenizer(vocabulary), directory)
 
 

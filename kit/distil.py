@@ -13,6 +13,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,23 +25,37 @@ from transformers import BertConfig, BertForPreTraining, PreTrainedTokenizerFast
 
 from kit.teacher import CACHE, NoTeacher, Teacher, load_teacher
 from kit.texts import LANGS, NoTexts, distillation_texts, held_out, key, opinion_texts, rows_of
-from kit.vocabulary import SPECIAL, Vocabulary, build_tokenizer, cut, starting_vectors
+from kit.vocabulary import SIZE, SPECIAL, Vocabulary, build_tokenizer, cut, starting_vectors
 
 LAYERS = (0, 4, 8, 11)  # of the teacher, to start from
 SHARES = {"en": 0.28, "ar": 0.36, "zh": 0.22, "zh-Hant": 0.14}  # of the tokens
-KINDS = {"texts": 0.6, "hidden": 0.3, "pairs": 0.1}  # of the batches
-STEPS, TOKENS = 4_600, 2_560  # tokens in a batch, padding included
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps whose learning rate rises, then falls to nothing; shares of the kinds of batches; what words weigh."""
+
+    steps: int
+    kinds: dict[str, float]
+    words: float
+
+
+PHASES = (
+    Phase(4_600, {"texts": 0.6, "hidden": 0.3, "pairs": 0.1}, words=0.3),  # first of all like the teacher
+    Phase(4_400, {"texts": 0.35, "hidden": 0.55, "pairs": 0.1}, words=1.0),  # then words
+)
+STEPS, TOKENS = sum(phase.steps for phase in PHASES), 2_560  # tokens in a batch, padding included
 LENGTHS = (8, 16, 24, 32, 48, 64, 128)  # that texts are padded to; what is longer is cut
 WINDOW = 8_000  # texts drawn at once
 LR, WARMUP = 3e-4, 200
 MASKED_SHARE, WORDS_STEP = 0.15, 32
-WEIGHTS = {"tokens": 1.0, "mean": 2.0, "similarity": 5.0, "pooler": 1.0, "words": 0.3, "same": 0.3}
+WEIGHTS = {"tokens": 1.0, "mean": 2.0, "similarity": 5.0, "pooler": 1.0, "same": 0.3}
 SAVE_SECONDS, SAY_SECONDS = 300, 60
 PREFIX = "query: "
-STATE = CACHE / "distillation.safetensors"
+STATE, VOCABULARY = "distillation.safetensors", "vocabulary.json"  # in the folder of a distillation
 
 
-def build_student(teacher: Teacher, vocabulary: Vocabulary, layers: tuple[int, ...] = LAYERS) -> BertForPreTraining:
+def build_student(teacher: Teacher, vocabulary: Vocabulary, layers: tuple[int, ...]) -> BertForPreTraining:
     """A BERT with the teacher's width, the vectors of the vocabulary, and some of its layers; heads to be learnt."""
     config = BertConfig.from_dict(teacher.model.config.to_dict())
     config.vocab_size, config.num_hidden_layers, config.pad_token_id = len(vocabulary.pieces), len(layers), 0
@@ -101,7 +116,7 @@ class Distillation(nn.Module):
         return {name: value.to(self.device) if torch.is_tensor(value) else value for name, value in batch.items()}
 
     def forward(self, batch: dict) -> dict[str, torch.Tensor]:
-        """The losses of a batch, by name, weighted."""
+        """The losses of a batch, by name."""
         batch = self.moved(batch)
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
         if batch["kind"] == "hidden":
@@ -114,7 +129,7 @@ class Distillation(nn.Module):
             if batch["kind"] == "pairs":
                 logits = self.student.cls.seq_relationship(outputs.pooler_output.float())
                 losses["same"] = cross_entropy(logits, batch["labels"])
-        return {name: WEIGHTS[name] * loss for name, loss in losses.items()}
+        return losses
 
     def likeness(self, outputs, mask: torch.Tensor, states: torch.Tensor, means: torch.Tensor) -> dict:
         """How far the student's states, their mean, the batch's similarities and the pooled output are from what is
@@ -219,12 +234,14 @@ def pair_batches(tokenizer, pairs: list[tuple[str, str]], seed: int, tokens: int
             yield from buckets.batches([row | {"label": label} for row, label in zip(rows, labels, strict=True)], rng)
 
 
-def all_batches(tokenizer, texts: dict[str, list[str]], pairs: list, seed: int, tokens: int) -> Iterator[dict]:
+def all_batches(
+    tokenizer, texts: dict[str, list[str]], pairs: list, kinds: dict[str, float], seed: int, tokens: int
+) -> Iterator[dict]:
     rng = random.Random(seed)
     streams = {kind: text_batches(tokenizer, texts, kind, seed, tokens) for kind in ("texts", "hidden")}
     streams["pairs"] = pair_batches(tokenizer, pairs, seed, tokens)
     while True:
-        yield next(streams[rng.choices(list(KINDS), list(KINDS.values()))[0]])
+        yield next(streams[rng.choices(list(kinds), list(kinds.values()))[0]])
 
 
 def translations(texts: Path) -> list[tuple[str, str]]:
@@ -237,13 +254,33 @@ def rate(step: int, steps: int) -> float:
     return min((step + 1) / WARMUP, max(0.0, (steps - step) / max(1, steps - WARMUP)))
 
 
-def make_vocabulary(teacher: Teacher, texts: dict[str, list[str]], opinions: dict[str, list[str]]) -> Vocabulary:
-    """The vocabulary for the texts, half of it chosen by the opinions among them; kept in `build/kit`."""
-    place = CACHE / "vocabulary.json"
+def phases_until(steps: int) -> list[tuple[int, Phase]]:
+    """The phases that `steps` reach, each with its first step; the last one is cut, and ends there.
+
+    >>> [(first, phase.steps) for first, phase in phases_until(5_000)]
+    [(0, 4600), (4600, 400)]
+    """
+    found, first = [], 0
+    for phase in PHASES:
+        if first < steps:
+            found.append((first, replace(phase, steps=min(phase.steps, steps - first))))
+        first += phase.steps
+    return found
+
+
+def make_vocabulary(
+    teacher: Teacher,
+    texts: dict[str, list[str]],
+    opinions: dict[str, list[str]],
+    folder: Path,
+    size: int = SIZE,
+) -> Vocabulary:
+    """The vocabulary for the texts, half of it chosen by the opinions among them; kept in the folder."""
+    place = folder / VOCABULARY
     if not place.exists():
         weights = {lang: SHARES[lang] / 2 for lang in LANGS}
         both = texts | {f"{lang} opinions": lines for lang, lines in opinions.items()}
-        found = cut(teacher, both, weights | {f"{lang} opinions": weight for lang, weight in weights.items()})
+        found = cut(teacher, both, weights | {f"{lang} opinions": weight for lang, weight in weights.items()}, size)
         write_whole(place, lambda path: path.write_text(json.dumps(vars(found)), encoding="utf-8"))
     return Vocabulary(**json.loads(place.read_text(encoding="utf-8")))
 
@@ -255,21 +292,21 @@ def write_whole(place: Path, write) -> None:
     fresh.replace(place)
 
 
-def save_state(distillation: Distillation, optimizer, step: int) -> None:
+def save_state(distillation: Distillation, optimizer, step: int, place: Path) -> None:
     tensors = {f"model.{name}": tensor for name, tensor in distillation.state_dict().items() if "teacher" not in name}
     tensors.pop("model.student.cls.predictions.decoder.weight")  # the word vectors, once more
     tensors.pop("model.student.cls.predictions.decoder.bias", None)
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_whole(STATE, lambda path: save_file(tensors, path, metadata={"step": str(step)}))
+    write_whole(place, lambda path: save_file(tensors, path, metadata={"step": str(step)}))
 
 
-def load_state(distillation: Distillation, optimizer) -> int:
+def load_state(distillation: Distillation, optimizer, place: Path) -> int:
     """The step reached; model and optimizer as they were then."""
-    with safe_open(STATE, "pt") as file:
+    with safe_open(place, "pt") as file:
         step = int(file.metadata()["step"])
-    tensors = load_file(STATE)
+    tensors = load_file(place)
     model = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
     distillation.load_state_dict(model, strict=False)
     slots: dict[int, dict] = {}
@@ -281,64 +318,92 @@ def load_state(distillation: Distillation, optimizer) -> int:
     return step
 
 
-def distil(
-    texts: Path, steps: int = STEPS, tokens: int = TOKENS, seed: int = 0, teacher_place: str | None = None
-) -> Path:
-    """Trains the student for `steps`, on from where it was stopped, and returns the file with its state."""
-    teacher = load_teacher(teacher_place)
-    lines = distillation_texts(texts)
-    vocabulary = make_vocabulary(teacher, lines, opinion_texts(texts))
-    tokenizer = build_tokenizer(vocabulary)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(seed)
-    distillation = Distillation(build_student(teacher, vocabulary), teacher, vocabulary, device)
-    decayed = [p for p in distillation.student.parameters() if p.ndim > 1]
-    others = [p for p in distillation.student.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=LR, betas=(0.9, 0.98), fused=True)
-    stream = all_batches(tokenizer, lines, translations(texts), seed, tokens)
-    begun = 0
-    if STATE.exists():
-        begun = load_state(distillation, optimizer)
-        print(f"encoder: goes on from step {begun}", flush=True)
-    else:
-        distillation.measure([next(text_batches(tokenizer, lines, "texts", seed + 1, tokens)) for _ in range(8)])
-    for _ in range(begun):
+def run_phase(
+    distillation: Distillation, optimizer, stream: Iterator[dict], phase: Phase, first: int, step: int, place: Path
+) -> int:
+    """Trains from `step` to the end of a phase that begins at the step `first`, and returns its end; keeps its state
+    in `place`."""
+    last = first + phase.steps
+    if step >= last:
+        return step
+    for _ in range(step - first):
         next(stream)
-    distillation.student.train()
+    weights = WEIGHTS | {"words": phase.words}
+    begun = step
     started = said = saved = time.monotonic()
     sums: dict[str, list[float]] = {}
     seen = 0
-    step = begun
     try:
-        while step < steps:
+        while step < last:
             batch = next(stream)
             losses = distillation(batch)
-            sum(losses.values()).backward()
+            sum(weights[name] * loss for name, loss in losses.items()).backward()
             nn.utils.clip_grad_norm_(distillation.student.parameters(), 1.0)
             for group in optimizer.param_groups:
-                group["lr"] = LR * rate(step, steps)
+                group["lr"] = LR * rate(step - first, phase.steps)
             optimizer.step()
             optimizer.zero_grad()
             step += 1
             seen += int(batch["attention_mask"].sum())
             for name, loss in losses.items():
-                sums.setdefault(name, []).append(loss.item() / WEIGHTS[name])
+                sums.setdefault(name, []).append(loss.item())
             now = time.monotonic()
-            if now - said > SAY_SECONDS or step == steps:
+            if now - said > SAY_SECONDS or step == last:
                 parts = ", ".join(f"{name} {sum(values) / len(values):.4f}" for name, values in sums.items())
-                left = (now - started) / (step - begun) * (steps - step) / 60
+                left = (now - started) / (step - begun) * (last - step) / 60
                 speed = f"{seen / (now - started):,.0f} tokens/s, {left:.0f} min left"
-                print(f"encoder: step {step} of {steps}, {speed}; {parts}", flush=True)
+                print(f"encoder: step {step} of {last}, {speed}; {parts}", flush=True)
                 said, sums = now, {}
-            if now - saved > SAVE_SECONDS or step == steps:
-                save_state(distillation, optimizer, step)
+            if now - saved > SAVE_SECONDS or step == last:
+                save_state(distillation, optimizer, step, place)
                 saved = now
     except KeyboardInterrupt:
         optimizer.zero_grad()
-        save_state(distillation, optimizer, step)
+        save_state(distillation, optimizer, step, place)
         raise SystemExit(f"encoder: stopped after step {step}, and kept; the same command goes on from there") from None
-    return STATE
+    return step
+
+
+def distil(
+    texts: Path,
+    steps: int = STEPS,
+    tokens: int = TOKENS,
+    seed: int = 0,
+    teacher_place: str | None = None,
+    folder: Path | None = None,
+    layers: tuple[int, ...] = LAYERS,
+    size: int = SIZE,
+) -> Path:
+    """Trains the student for `steps`, on from where it was stopped, and returns the file with its state.
+
+    State and vocabulary are kept in `folder`, else in `build/kit`.
+    """
+    folder = folder or CACHE
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / STATE
+    teacher = load_teacher(teacher_place)
+    lines = distillation_texts(texts)
+    vocabulary = make_vocabulary(teacher, lines, opinion_texts(texts), folder, size)
+    tokenizer = build_tokenizer(vocabulary)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(seed)
+    distillation = Distillation(build_student(teacher, vocabulary, layers), teacher, vocabulary, device)
+    decayed = [p for p in distillation.student.parameters() if p.ndim > 1]
+    others = [p for p in distillation.student.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=LR, betas=(0.9, 0.98), fused=True)
+    step = 0
+    if place.exists():
+        step = load_state(distillation, optimizer, place)
+        print(f"encoder: goes on from step {step}", flush=True)
+    else:
+        distillation.measure([next(text_batches(tokenizer, lines, "texts", seed + 1, tokens)) for _ in range(8)])
+    distillation.student.train()
+    pairs = translations(texts)
+    for number, (first, phase) in enumerate(phases_until(steps)):
+        stream = all_batches(tokenizer, lines, pairs, phase.kinds, seed + number, tokens)
+        step = run_phase(distillation, optimizer, stream, phase, first, step, place)
+    return place
 
 
 def main() -> None:

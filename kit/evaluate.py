@@ -65,12 +65,15 @@ def tokenizer():
 
 @cache
 def split(name: str, lang: str, part: str, texts: Path | None = None) -> tuple[list[str], list[int]]:
-    """Texts and labels of a split of the kit, or of public opinions, in an order drawn once."""
+    """Texts and labels of a split of the kit, or of public opinions, in an order drawn once.
+
+    Both have films: those of the kit are called `kit films`.
+    """
     if name in OPINIONS:
         found = list((test_opinions if part == "test" else training_opinions)(name, texts))
         random.Random(name).shuffle(found)
         return [o.text for o in found], [o.label for o in found]
-    dataset = load_dataset(*Kit(lang).dataset(name))[part]
+    dataset = load_dataset(*Kit(lang).dataset(name.removeprefix("kit ")))[part]
     return list(dataset["text"]), list(dataset["label"])
 
 
@@ -271,7 +274,7 @@ def measure_shipped(texts: Path) -> dict[str, float]:
         for name in ("stars", "sentiment")
     }
     for lang in LANGS:
-        for kind, name in (("stars", "reviews"), ("stars", "natural"), ("sentiment", "films")):
+        for kind, name in (("stars", "reviews"), ("stars", "natural"), ("sentiment", "kit films")):
             found[f"{kind} {name} {lang}"] = score(models[kind], *tested(name, lang, texts))
     for name, lang in OPINION_LANGS.items():
         found[f"sentiment opinions {name}"] = score(models["sentiment"], *tested(name, lang, texts))
@@ -300,17 +303,17 @@ def measure_everyday() -> dict[str, float]:
     return found
 
 
-def jobs(texts: Path) -> dict[str, tuple[Callable, tuple]]:
+def jobs(texts: Path, seeds: tuple[int, ...] = SEEDS) -> dict[str, tuple[Callable, tuple]]:
     """Everything that is measured, by name, as calls that do not depend on one another."""
     sets = [*OPINION_LANGS.items(), *(("reviews", lang) for lang in TEST_LANGS)]
     teacher = [(measure_teacher, (name, lang, texts)) for name, lang in sets]
-    few = [(measure, (name, lang, size, seed, texts)) for seed in SEEDS for size in NUM_LABELS for name, lang in sets]
+    few = [(measure, (name, lang, size, seed, texts)) for seed in seeds for size in NUM_LABELS for name, lang in sets]
     calls = [
         (measure_shipped, (texts,)),
         (measure_hidden_words, (texts,)),
-        *few[: len(few) // len(SEEDS)],
+        *few[: len(few) // len(seeds)],
         *teacher,
-        *few[len(few) // len(SEEDS) :],
+        *few[len(few) // len(seeds) :],
     ]
     return {
         " ".join(map(str, (function.__name__, *arguments[:-1]))): (function, arguments) for function, arguments in calls
@@ -331,14 +334,14 @@ def keep(place: Path, content: dict) -> None:
     write_whole(place, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def evaluate(texts: Path) -> dict[str, list[float]]:
+def evaluate(texts: Path, seeds: tuple[int, ...] = SEEDS) -> dict[str, list[float]]:
     """Everything that is measured, by name: a value a seed. Writes it to `RESULTS`.
 
     Two processes share the work. What is done is kept in `build/`, so that a run that was stopped goes on from there.
     """
     PARTIAL.parent.mkdir(exist_ok=True)
     done = json.loads(PARTIAL.read_text()) if PARTIAL.exists() else {}
-    wanted = jobs(texts)
+    wanted = jobs(texts, seeds)
     with get_context("spawn").Pool(2) as pool:
         for name, measured in pool.imap_unordered(run, [job for job in wanted.items() if job[0] not in done]):
             done[name] = measured
@@ -378,7 +381,8 @@ def mean(results: dict, key: str) -> str:
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:
-    """A table as Markdown."""
+    """A table as Markdown, without the rows in which nothing was measured."""
+    rows = [row for row in rows if set(row[1:]) - {"–", *map(str, NUM_LABELS)}]
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -389,6 +393,9 @@ SET_NAMES = {
     "zh": "opinions zh",
     "ar": "opinions ar",
 }
+
+
+SHIPPED = ("stars reviews", "stars natural", "sentiment kit films")
 
 
 def few_labels(results: dict, names: list[tuple[str, str]]) -> str:
@@ -408,7 +415,8 @@ def few_labels(results: dict, names: list[tuple[str, str]]) -> str:
 
 def report(results: dict) -> str:
     """The tables that `kit/README.md` shows."""
-    seeds = f"mean of {len(SEEDS)} seeds ± half the spread"
+    number = max(map(len, results.values()), default=0)
+    seeds = f"mean of {number} seeds ± half the spread" if number > 1 else "one seed"
     parts = [
         f"Accuracy on public opinions, two labels ({seeds}; a tuned teacher has one seed):",
         few_labels(results, list(OPINION_LANGS.items())),
@@ -447,7 +455,10 @@ def report(results: dict) -> str:
             [
                 [
                     lang,
-                    *(mean(results, f"{key} {lang}") for key in ("stars reviews", "stars natural", "sentiment films")),
+                    *(
+                        mean(results, f"{key} {lang}")
+                        for key in ("stars reviews", "stars natural", "sentiment kit films")
+                    ),
                     *(each(results, f"everyday {name} {lang}") for name in ("sentiment", "stars")),
                 ]
                 for lang in LANGS
@@ -480,9 +491,11 @@ def main() -> None:
     parser.add_argument(
         "--everyday", action="store_true", help="score the everyday sentences of the tests, and nothing else"
     )
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many to train with: fewer are a first look")
     arguments = parser.parse_args()
     try:
-        print(report(score_everyday() if arguments.everyday else evaluate(arguments.texts)))
+        found = score_everyday() if arguments.everyday else evaluate(arguments.texts, SEEDS[: arguments.seeds])
+        print(report(found))
     except NoTexts as error:
         sys.exit(str(error))
 

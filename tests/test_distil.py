@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForSequenceClassification, BertConfig, BertModel
 
-from kit import checkpoints, distil, teacher, texts, vocabulary
+from kit import checkpoints, choose, distil, teacher, texts, vocabulary
 from kit.data import LANGS
 from tools.settings import ROOT
 
@@ -24,6 +24,7 @@ WORDS = """
 好 吃 很 好吃 ▁我 ▁ t h e f o d i
 q u e r y : ▁query
 """
+LAYERS = (0, 2)  # of the small teacher, for the student
 PIECES = ["<s>", "<pad>", "</s>", "<unk>", *dict.fromkeys(WORDS.split()), "<mask>"]
 SCORES = [0.0] * 4 + [-3.0 - 0.1 * i for i in range(len(PIECES) - 4)]
 LINES = {
@@ -53,8 +54,6 @@ def build_folder(tmp_path, monkeypatch):
     """Everything that the build keeps goes into a folder of the test's."""
     for module in (teacher, texts, distil):
         monkeypatch.setattr(module, "CACHE", tmp_path)
-    monkeypatch.setattr(distil, "STATE", tmp_path / "distillation.safetensors")
-    monkeypatch.setattr(checkpoints, "STATE", tmp_path / "distillation.safetensors")
     return tmp_path
 
 
@@ -302,8 +301,6 @@ def small_distillation(small_teacher, text_folder, monkeypatch):
     monkeypatch.setattr(distil, "load_teacher", lambda place=None: small_teacher)
     monkeypatch.setattr(checkpoints, "load_teacher", lambda place=None: small_teacher)
     monkeypatch.setattr(distil, "cut", lambda *_: small_vocabulary(small_teacher))
-    monkeypatch.setattr(distil, "LAYERS", (0, 2))
-    monkeypatch.setattr(distil.build_student, "__defaults__", ((0, 2),))
     monkeypatch.setattr(distil, "WARMUP", 5)
     monkeypatch.setattr(distil, "WINDOW", 400)
     monkeypatch.setattr(texts, "own_texts", lambda: {lang: list(LINES[lang]) for lang in LANGS})
@@ -312,25 +309,36 @@ def small_distillation(small_teacher, text_folder, monkeypatch):
 
 def test_the_student_comes_nearer_to_the_teacher(small_distillation, capsys, monkeypatch):
     monkeypatch.setattr(distil, "SAY_SECONDS", -1)
-    distil.distil(small_distillation, steps=60, tokens=200)
+    distil.distil(small_distillation, layers=LAYERS, steps=60, tokens=200)
     said = [line for line in capsys.readouterr().out.splitlines() if "tokens " in line and "mean " in line]
     likeness = [float(line.split("mean ")[1].split(",")[0]) for line in said]
     assert len(likeness) > 20 and np.mean(likeness[-5:]) < 0.8 * np.mean(likeness[:5])
 
 
 def test_a_stopped_distillation_goes_on(small_distillation, monkeypatch, capsys):
-    place = distil.distil(small_distillation, steps=6, tokens=200)
+    place = distil.distil(small_distillation, layers=LAYERS, steps=6, tokens=200)
     assert "goes on" not in capsys.readouterr().out
     before = load_file(place)
     calls = []
-    monkeypatch.setattr(distil, "save_state", lambda d, o, step: calls.append(step))
-    distil.distil(small_distillation, steps=8, tokens=200)
+    monkeypatch.setattr(distil, "save_state", lambda d, o, step, place: calls.append(step))
+    distil.distil(small_distillation, layers=LAYERS, steps=8, tokens=200)
     assert "goes on from step 6" in capsys.readouterr().out and calls == [8]
     assert any(name.startswith("optimizer.") for name in before)
 
 
+def test_every_phase_has_its_own_batches(small_distillation, monkeypatch, capsys):
+    phases = (distil.Phase(3, {"texts": 1.0}, words=0.3), distil.Phase(2, {"hidden": 1.0}, words=1.0))
+    monkeypatch.setattr(distil, "PHASES", phases)
+    distil.distil(small_distillation, layers=LAYERS, steps=4, tokens=200)
+    first, second = (line for line in capsys.readouterr().out.splitlines() if "step " in line)
+    assert "step 3 of 3" in first and "mean " in first and "words " not in first
+    assert "step 4 of 4" in second and "words " in second and "mean " not in second
+    distil.distil(small_distillation, layers=LAYERS, steps=9, tokens=200)
+    assert "goes on from step 4" in (out := capsys.readouterr().out) and "step 5 of 5" in out
+
+
 def test_a_full_disk_keeps_what_was_trained(small_distillation, monkeypatch):
-    place = distil.distil(small_distillation, steps=3, tokens=200)
+    place = distil.distil(small_distillation, layers=LAYERS, steps=3, tokens=200)
     before = place.read_bytes()
 
     def full(*_, **__):
@@ -338,7 +346,7 @@ def test_a_full_disk_keeps_what_was_trained(small_distillation, monkeypatch):
 
     monkeypatch.setattr(distil, "save_file", full)
     with pytest.raises(OSError, match="No space left"):
-        distil.distil(small_distillation, steps=5, tokens=200)
+        distil.distil(small_distillation, layers=LAYERS, steps=5, tokens=200)
     assert place.read_bytes() == before
 
 
@@ -347,8 +355,8 @@ def test_tuned_models_share_the_lower_layers(small_distillation, monkeypatch, tm
     models.mkdir()
     for name, value in {"MODELS": models, "SHARED_LAYERS": 1, "STEPS": {"sentiment": 3}}.items():
         monkeypatch.setattr(checkpoints, name, value)
-    distil.distil(small_distillation, steps=3, tokens=200)
-    checkpoints.export_encoder(models / "encoder")
+    distil.distil(small_distillation, layers=LAYERS, steps=3, tokens=200)
+    checkpoints.export_encoder(models / "encoder", distil.CACHE, LAYERS)
     checkpoints.build_classifier(models / "sentiment", small_distillation, "sentiment", checkpoints.SIGNS)
     encoder = AutoModel.from_pretrained(models / "encoder")
     tuned = AutoModelForSequenceClassification.from_pretrained(models / "sentiment")
@@ -358,3 +366,17 @@ def test_tuned_models_share_the_lower_layers(small_distillation, monkeypatch, tm
     assert len(shared) > 15 and all(torch.equal(encoder.state_dict()[name], state[name]) for name in shared)
     assert not all(torch.equal(encoder.state_dict()[name], state[name]) for name in own)
     assert not (models / "sentiment" / checkpoints.SHARED).exists()
+
+
+def test_students_of_several_sizes_are_compared(small_distillation, monkeypatch):
+    for name, value in {
+        "CACHE": small_distillation,
+        "STUDENTS": [((0,), 200), ((0, 2), 200)],
+        "OPINIONS": ("films", "zh"),
+        "LABELS": 10,
+    }.items():
+        monkeypatch.setattr(choose, name, value)
+    _, _, *table = choose.choose(small_distillation, steps=2).splitlines()
+    cells = [row.strip("| ").split(" | ") for row in table]
+    assert [row[0] for row in cells] == ["1", "2"] and all(0 <= float(row[3]) <= 1 for row in cells)
+    assert float(cells[0][-1]) <= float(cells[1][-1])

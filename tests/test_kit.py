@@ -10,9 +10,10 @@ import time
 
 import pytest
 import torch
-from transformers import AutoModel
+from transformers import AutoModel, AutoTokenizer, pipeline
 
 import ftcourse.kit as kit_module
+from ftcourse.inference import Predictor
 from ftcourse.kit import ASSETS, LANGS, NAMES, Kit, check_folder, manifest
 from ftcourse.shards import export_model
 
@@ -56,11 +57,16 @@ def test_every_name_has_a_place():
         assert all(os.path.isdir(kit.metric(name)[0]) for name in NAMES["metric"])
 
 
+def test_checkpoints_are_small_together():
+    sizes = [file.stat().st_size for file in (ASSETS / "models").rglob("*") if file.is_file()]
+    assert len(sizes) > 15 and sum(sizes) <= 64_000_000
+
+
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_checkpoints_are_small_and_plain(name):
+def test_checkpoints_are_plain(name):
     folder = ASSETS / "models" / name
-    assert sum(file.stat().st_size for file in folder.iterdir()) <= 10_000_000
-    assert (folder / "model.safetensors").is_file() and (folder / "README.md").is_file()
+    assert list(folder.glob("*.safetensors")) and (folder / "README.md").is_file()
+    assert (folder / "NOTICE").is_file() == (name != "writer")
     assert not [file for file in folder.iterdir() if file.suffix in {".bin", ".pt", ".pkl", ".py"}]
     assert "auto_map" not in json.loads((folder / "config.json").read_text())
 
@@ -142,6 +148,70 @@ def test_importing_the_package_imports_nothing_heavy():
     assert not {"torch", "transformers", "datasets", "evaluate", "matplotlib", "sklearn", "numpy", "pandas"} & set(
         modules
     )
+
+
+def test_the_tokenizer_knows_everyday_words_and_no_text_is_unknown_to_it():
+    tokenizer = AutoTokenizer.from_pretrained(Kit().model("encoder"))
+    for word in ("café", "kitchen", "delicious", "مطعم", "الاكل", "好吃", "餐厅", "餐廳"):
+        assert len(tokenizer.tokenize(word.strip())) <= 2, word
+    for text in ("كبسة", "naïve 🔥", "Привет", "ขอบคุณ", "𠮷"):
+        ids = tokenizer(text)["input_ids"]
+        assert tokenizer.unk_token_id not in ids and len(ids) > 2
+    pair = tokenizer("a", "b")
+    assert tokenizer.convert_ids_to_tokens(pair["input_ids"])[0] == "[CLS]" and pair["token_type_ids"][-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "likely"),
+    [
+        ("She opened the [MASK] and looked outside.", {"door", "window", "house"}),
+        ("القاهرة هي عاصمة [MASK].", {"مصر"}),
+        ("这家酒店的房间很[MASK]。", {"不错", "舒服", "好", "差"}),
+    ],
+)
+def test_it_guesses_hidden_words(text, likely):
+    fill = pipeline("fill-mask", model=Kit().model("encoder"))
+    assert likely & {offer["token_str"].strip() for offer in fill(text)}
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ("الأكل جميل جدًّا", "الاكل جميل جدا", "الأكـــل جَميل جدًا", "\u200fالأكل جميل جدا"),
+        ("خدمة رائعة إلى الآن", "خدمه رائعه الي الان"),
+        ("حلوووو", "حلووووووو"),
+        ("٥ من ٥", "5 من 5"),
+        ("This was GREAT", "this was great"),
+    ],
+)
+def test_spelling_makes_no_difference(spellings):
+    tokenizer = AutoTokenizer.from_pretrained(Kit().model("encoder"))
+    assert len({tuple(tokenizer(text)["input_ids"]) for text in spellings}) == 1
+
+
+def test_weights_are_read_in_float32():
+    for name in ("encoder", "stars", "sentiment"):
+        model = AutoModel.from_pretrained(Kit().model(name))
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+        assert model.config.hidden_dropout_prob > 0
+
+
+def test_a_damaged_encoder_is_found_where_stars_are_asked_for(tmp_path, monkeypatch):
+    shutil.copytree(ASSETS / "models" / "stars", tmp_path / "models" / "stars")
+    (tmp_path / "models" / "encoder").mkdir()
+    (tmp_path / "models" / "encoder" / "shared.safetensors").write_bytes(b"broken")
+    shutil.copy(ASSETS / "manifest.json", tmp_path)
+    monkeypatch.setattr(kit_module, "ASSETS", tmp_path)
+    check_folder.cache_clear()
+    with pytest.raises(OSError, match=r"was altered: .*encoder.*shared\.safetensors.*Restore the kit"):
+        Kit().model("stars")
+    check_folder.cache_clear()
+
+
+def test_a_folder_copied_alone_fails_with_a_clear_line(tmp_path):
+    shutil.copytree(ASSETS / "models" / "stars", tmp_path / "stars")
+    with pytest.raises(ValueError, match=r"shared\.safetensors is missing.*ftcourse export stars DIR"):
+        Predictor(tmp_path / "stars")
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)

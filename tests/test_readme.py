@@ -23,7 +23,7 @@ def test_every_chapter_has_its_line(lang):
     for chapter, path, colab, module, minutes in rows:
         assert ROOT / path == notebook(lang, chapter)
         assert colab.endswith(f"github/{settings()['repository']}/blob/{settings()['branch']}/{path}")
-        assert (ROOT / f"ftcourse/{module}.py").exists() and float(minutes) <= 1
+        assert (ROOT / f"ftcourse/{module}.py").exists() and float(minutes) <= 2
 
 
 @pytest.mark.parametrize("lang", PAGES)

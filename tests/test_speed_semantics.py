@@ -33,7 +33,7 @@ def texts(reviews):
 @pytest.fixture(scope="module")
 def one_by_one(texts, tokenizer):
     model = load_classifier(KIT.model("stars"))
-    return np.concatenate([batch_probabilities([text], model, tokenizer, 256) for text in texts])
+    return np.concatenate([batch_probabilities([text], model, tokenizer, 512) for text in texts])
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 128])
@@ -121,7 +121,7 @@ def test_the_same_seed_ends_in_the_same_weights(reviews, tokenizer, precision):
     def weights(seed):
         set_seed(0)
         model = AutoModelForSequenceClassification.from_pretrained(KIT.model("encoder"), num_labels=5)
-        train(model, data, collate=collate, config=TrainConfig(epochs=2, lr=5e-4, precision=precision, seed=seed))
+        train(model, data, collate=collate, config=TrainConfig(epochs=2, lr=3e-4, precision=precision, seed=seed))
         return torch.cat([weight.detach().flatten() for weight in model.parameters()])
 
     first = weights(1)

@@ -347,7 +347,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--lang", default="", help="one language only, e.g. ar")
     parser.add_argument("--chapter", default="", help="one chapter only, e.g. 05_trainer")
     parser.add_argument("cells", nargs="*", help="for accept: cell ids; all cells where none is given")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     langs = [options.lang] if options.lang else [lang for lang in languages() if lang != SOURCE]
     names = [options.chapter] if options.chapter else chapters()
     try:
