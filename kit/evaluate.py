@@ -383,6 +383,8 @@ def mean(results: dict, key: str) -> str:
 def markdown(head: list[str], rows: list[list[str]]) -> str:
     """A table as Markdown, without the rows in which nothing was measured."""
     rows = [row for row in rows if set(row[1:]) - {"–", *map(str, NUM_LABELS)}]
+    if not rows:
+        return "Not measured yet."
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
