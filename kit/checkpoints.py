@@ -27,9 +27,10 @@ from transformers import (
     PreTrainedModel,
 )
 
+from ftcourse.shards import INDEX, WHOLE
 from kit.bank import ASPECTS
 from kit.data import ASSETS, LANGS, bank, rows
-from kit.distil import LAYERS, STATE, build_student, distil, make_vocabulary
+from kit.distil import LAYERS, STATE, build_student, distil, read_vocabulary
 from kit.generate import Writer, render
 from kit.teacher import CACHE, NoTeacher, load_teacher
 from kit.texts import OPINION_LANGS, NoTexts, everyday, traditional, training_opinions
@@ -38,7 +39,7 @@ from kit.vocabulary import build_tokenizer
 
 MODELS = ASSETS / "models"
 MAX_LENGTH = 128
-SHARED, OWN, INDEX = "shared.safetensors", "model.safetensors", "model.safetensors.index.json"
+SHARED, OWN = "shared.safetensors", "own.safetensors"
 SHARED_LAYERS = 2  # of the encoder's, from below, which tuning leaves alone
 STEPS = {"stars": 1_500, "sentiment": 1_500, "writer": 6_000}
 TUNING = {"batch_size": 64, "lr": 2e-4}
@@ -69,16 +70,16 @@ def write_checkpoint(model: PreTrainedModel, tokenizer, directory: Path) -> None
     """
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
-    weights = {name: tensor.half() for name, tensor in load_file(directory / OWN).items()}
+    weights = {name: tensor.half() for name, tensor in load_file(directory / WHOLE).items()}
     shared = {name: tensor for name, tensor in weights.items() if is_shared(name)}
     own = {name: tensor for name, tensor in weights.items() if name not in shared}
     with_them = directory.name.lstrip(".") == "encoder"
     place = SHARED if with_them else f"../encoder/{SHARED}"
     if with_them:
         save_file(shared, directory / SHARED, metadata={"format": "pt"})
-    (directory / OWN).unlink()
-    save_file(own, directory / "own.safetensors", metadata={"format": "pt"})
-    places = {name: place if name in shared else "own.safetensors" for name in sorted(weights)}
+    (directory / WHOLE).unlink()
+    save_file(own, directory / OWN, metadata={"format": "pt"})
+    places = {name: place if name in shared else OWN for name in sorted(weights)}
     size = sum(tensor.nbytes for tensor in weights.values())
     index = {"metadata": {"total_size": size}, "weight_map": places}
     (directory / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
@@ -93,7 +94,7 @@ def build_encoder(directory: Path, texts: Path) -> None:
 def export_encoder(directory: Path, folder: Path, layers: tuple[int, ...]) -> None:
     """What the distillation in `folder` has reached, as a checkpoint."""
     teacher = load_teacher()
-    vocabulary = make_vocabulary(teacher, {}, {}, folder)
+    vocabulary = read_vocabulary(folder)
     student = build_student(teacher, vocabulary, layers)
     prefix = "model.student."
     state = {

@@ -16,13 +16,14 @@ from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from kit.checkpoints import INDEX, MAX_LENGTH, export_encoder
+from ftcourse.shards import INDEX
+from kit.checkpoints import MAX_LENGTH, export_encoder
 from kit.data import rows
 from kit.distil import distil
 from kit.evaluate import OPINIONS, SEEDS, accuracy, markdown, subset, tested
 from kit.teacher import CACHE, NoTeacher
 from kit.texts import OPINION_LANGS, NoTexts
-from kit.training import padded
+from kit.training import by_length, padded
 
 STUDENTS = [
     ((0, 11), 24_000),
@@ -39,18 +40,15 @@ LABELS, BATCH_SIZE, TIMED_STEPS = 100, 16, 12
 def vectors(model, tokenizer, lines: list[str]) -> torch.Tensor:
     """The pooled output of each text."""
     ids = tokenizer(lines, truncation=True, max_length=MAX_LENGTH)["input_ids"]
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     found = torch.empty(len(ids), model.config.hidden_size)
-    for start in range(0, len(order), 64):
-        chosen = order[start : start + 64]
+    for chosen in by_length([len(row) for row in ids]):
         inputs = padded([ids[i] for i in chosen], 0)
         found[chosen] = model(input_ids=inputs, attention_mask=(inputs != 0).long()).pooler_output
     return found
 
 
-def few_labels(folder: Path, name: str, texts: Path) -> float:
+def few_labels(model, tokenizer, name: str, texts: Path) -> float:
     """Accuracy on a kind of opinions of a logistic regression on few labels, over the seeds."""
-    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     lines, wanted = tested(name, OPINION_LANGS[name], texts)
     exam, scores = vectors(model, tokenizer, lines), []
     for seed in SEEDS:
@@ -93,7 +91,8 @@ def choose(texts: Path, steps: int = STEPS) -> str:
         distil(texts, steps, folder=folder, layers=layers, size=size)
         encoder = folder / "encoder"
         export_encoder(encoder, folder, layers)
-        scores = [few_labels(encoder, name, texts) for name in OPINIONS]
+        model, tokenizer = AutoModel.from_pretrained(encoder).eval(), AutoTokenizer.from_pretrained(encoder)
+        scores = [few_labels(model, tokenizer, name, texts) for name in OPINIONS]
         figures = [*(f"{score:.3f}" for score in [*scores, mean(scores)])]
         row = [str(len(layers)), f"{size:,}", *figures, f"{step_seconds(encoder):.2f}", f"{megabytes(encoder):.0f}"]
         table.append(row)

@@ -282,7 +282,12 @@ def make_vocabulary(
         both = texts | {f"{lang} opinions": lines for lang, lines in opinions.items()}
         found = cut(teacher, both, weights | {f"{lang} opinions": weight for lang, weight in weights.items()}, size)
         write_whole(place, lambda path: path.write_text(json.dumps(vars(found)), encoding="utf-8"))
-    return Vocabulary(**json.loads(place.read_text(encoding="utf-8")))
+    return read_vocabulary(folder)
+
+
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """The vocabulary that a distillation keeps in its folder."""
+    return Vocabulary(**json.loads((folder / VOCABULARY).read_text(encoding="utf-8")))
 
 
 def write_whole(place: Path, write) -> None:

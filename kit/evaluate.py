@@ -36,9 +36,9 @@ from ftcourse.kit import Kit
 from kit.checkpoints import MAX_LENGTH, MODELS
 from kit.data import LANGS
 from kit.distil import PREFIX, write_whole
-from kit.teacher import END, START, load_teacher
+from kit.teacher import END, PAD, START, load_teacher
 from kit.texts import OPINION_LANGS, NoTexts, test_opinions, traditional, training_opinions
-from kit.training import classification_losses, optimize, predictions, seed_everything
+from kit.training import by_length, classification_losses, optimize, padded, predictions, seed_everything
 from kit.vocabulary import unigram
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -165,12 +165,9 @@ def teacher_vectors(lines: list[str]) -> torch.Tensor:
     """The teacher's embeddings of texts, of length one."""
     model, ids = load_teacher().model, teacher_ids(lines)
     found = torch.empty(len(ids), model.config.hidden_size)
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    for start in range(0, len(order), 64):
-        rows = order[start : start + 64]
-        longest = max(len(ids[i]) for i in rows)
-        inputs = torch.tensor([ids[i] + [1] * (longest - len(ids[i])) for i in rows])
-        mask = (inputs != 1).long()
+    for rows in by_length([len(row) for row in ids]):
+        inputs = padded([ids[i] for i in rows], PAD)
+        mask = (inputs != PAD).long()
         states = model(input_ids=inputs, attention_mask=mask).last_hidden_state
         found[rows] = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
     return torch.nn.functional.normalize(found, dim=-1)
@@ -382,7 +379,7 @@ def mean(results: dict, key: str) -> str:
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:
     """A table as Markdown, without the rows in which nothing was measured."""
-    rows = [row for row in rows if set(row[1:]) - {"–", *map(str, NUM_LABELS)}]
+    rows = [row for row in rows if set(row[1:]) != {"–"}]
     if not rows:
         return "Not measured yet."
     lines = [head, ["---"] * len(head), *rows]
@@ -409,6 +406,7 @@ def few_labels(results: dict, names: list[tuple[str, str]]) -> str:
         ]
         for name, lang in names
         for size in NUM_LABELS
+        if any(f"{name} {lang} {size} {kind}" in results for kind in KINDS)
     ]
     return markdown(
         ["test set", "labels", "encoder", "from scratch", "TF-IDF", "teacher, frozen", "teacher, tuned"], rows

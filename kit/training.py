@@ -99,12 +99,21 @@ def batch_of(encodings: dict, rows: Sequence[int], pad: int) -> dict[str, torch.
     }
 
 
+def by_length(lengths: Sequence[int], batch_size: int = 64) -> Iterator[list[int]]:
+    """Batches of indices, from short to long, each index once: so that little is padding.
+
+    >>> list(by_length([3, 1, 2], batch_size=2))
+    [[1, 2], [0]]
+    """
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    yield from (order[start : start + batch_size] for start in range(0, len(order), batch_size))
+
+
 @torch.inference_mode()
 def predictions(model, encodings: dict, pad: int, batch_size: int = 64) -> torch.Tensor:
     """The most likely label of each row, in order; batches are sorted by length."""
-    order = sorted(range(len(encodings["input_ids"])), key=lambda i: len(encodings["input_ids"][i]))
-    found = torch.empty(len(order), dtype=torch.long)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    lengths = [len(ids) for ids in encodings["input_ids"]]
+    found = torch.empty(len(lengths), dtype=torch.long)
+    for rows in by_length(lengths, batch_size):
         found[rows] = model(**batch_of(encodings, rows, pad)).logits.argmax(-1)
     return found
