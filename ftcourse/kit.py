@@ -103,7 +103,7 @@ def manifest() -> dict[str, dict]:
         raise OSError(f"The kit's list of files is damaged: {path}. {RESTORE}") from None
 
 # %% ../nbs/en/00_start.ipynb #checkfile
-SHARED = "models/encoder/shared.safetensors"  # the weights that `stars` and `sentiment` have in common with `encoder`
+SHARED = ("models/encoder/shared.safetensors", "models/stars/shared.safetensors")  # weights of several models
 
 
 @cache
@@ -119,7 +119,7 @@ def check_folder(folder: str) -> Path:
     if not files:
         raise FileNotFoundError(f"The kit has no folder {folder}. {RESTORE}")
     if folder in ("models/stars", "models/sentiment"):
-        files[SHARED] = manifest()[SHARED]
+        files |= {path: manifest()[path] for path in SHARED}
     for path, entry in files.items():
         file = ASSETS / path
         if not file.is_file():

