@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from kit.checkpoints import STEPS, TUNING, WRITER, WRITER_VOCAB_SIZE
 from kit.data import ASSETS, LANGS
 from kit.distil import LAYERS, LR, MASKED_SHARE, PHASES, SHARES, TOKENS
-from kit.evaluate import NUM_LABELS, RESULTS, TEST_LANGS, each, mean, report
+from kit.evaluate import NUM_LABELS, RESULTS, SHIPPED, TEST_LANGS, each, mean, report
 from kit.teacher import HUB_NAME
 from kit.vocabulary import SIZE
 
@@ -72,7 +72,7 @@ def results_of(name: str, results: dict) -> str:
         return report(results)
     if name == "writer":
         return "Not measured: it is there to be read."
-    sets = {"stars": ("reviews", "natural"), "sentiment": ("kit films",)}[name]
+    sets = [part for kind, part in SHIPPED if kind == name]
     lines = [
         f"- `{part}`, {lang}: accuracy {mean(results, f'{name} {part} {lang}')}" for part in sets for lang in LANGS
     ]

@@ -52,6 +52,7 @@ PRETRAINING_CLAUSES = {1: 30, 2: 35, 3: 20, 4: 10, 5: 5}  # short reviews teach 
 RATINGS = ["1 star", "2 stars", "3 stars", "4 stars", "5 stars"]  # the names of nlptown's model
 SIGNS = ["NEGATIVE", "POSITIVE"]
 HEADS = {"stars": RATINGS, "sentiment": SIGNS}
+HEAD_SIZES = [len(labels) for labels in HEADS.values()]
 
 
 def place_of(weight: str, name: str) -> str:
@@ -150,18 +151,17 @@ def build_opinions(folder: Path, texts: Path) -> None:
     seed_everything(0, threads=2)
     tokenizer = AutoTokenizer.from_pretrained(MODELS / "encoder")
     model = AutoModelForSequenceClassification.from_pretrained(
-        MODELS / "encoder", num_labels=sum(map(len, HEADS.values())), attn_implementation="eager"
+        MODELS / "encoder", num_labels=sum(HEAD_SIZES), attn_implementation="eager"
     )
     model.bert.embeddings.requires_grad_(False)
     tuned = examples(texts)
     ids = tokenizer([example.text for example in tuned], truncation=True, max_length=MAX_LENGTH)["input_ids"]
     optimize(model, opinion_losses(model, ids, tuned), STEPS["opinions"], lr=TUNING["lr"], name="opinions")
-    tokenizer = AutoTokenizer.from_pretrained(MODELS / "encoder")  # anew: it has kept how far texts were cut
-    weights, heads = model.classifier.weight.data, model.classifier.bias.data
-    start = 0
-    for name, labels in HEADS.items():
-        rows_of = slice(start, start := start + len(labels))
-        model.classifier.weight.data, model.classifier.bias.data = weights[rows_of], heads[rows_of]
+    tokenizer.backend_tokenizer.no_truncation()  # it has kept how far texts were cut
+    classifier = model.classifier
+    weights, biases = classifier.weight.data.split(HEAD_SIZES), classifier.bias.data.split(HEAD_SIZES)
+    for (name, labels), weight, bias in zip(HEADS.items(), weights, biases, strict=True):
+        classifier.weight.data, classifier.bias.data = weight, bias
         model.config.id2label = dict(enumerate(labels))
         model.config.label2id = {label: i for i, label in enumerate(labels)}
         model.config.problem_type = "single_label_classification"
@@ -172,13 +172,14 @@ def opinion_losses(model, ids: list[list[int]], tuned: list[Example]) -> Iterato
     """Losses without end: for each head, how unlikely it finds the labels that are right, taken together."""
     rng = random.Random(0)
     right = torch.tensor([example.right() for example in tuned])
-    sizes = [len(labels) for labels in HEADS.values()]
     for chosen in batches([len(row) for row in ids], TUNING["batch_size"], rng):
         inputs = padded([ids[row] for row in chosen], 0, LENGTH_MULTIPLE)
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(input_ids=inputs, attention_mask=(inputs != 0).long()).logits
         loss = torch.zeros(())
-        for answers, wanted in zip(logits.float().split(sizes, -1), right[chosen].split(sizes, -1), strict=True):
+        for answers, wanted in zip(
+            logits.float().split(HEAD_SIZES, -1), right[chosen].split(HEAD_SIZES, -1), strict=True
+        ):
             loss = loss - log_softmax(answers, -1).masked_fill(~wanted, -torch.inf).logsumexp(-1).mean()
         yield loss
 

@@ -25,6 +25,7 @@ from transformers import BertConfig, BertForPreTraining, PreTrainedTokenizerFast
 
 from kit.teacher import CACHE, NoTeacher, Teacher, load_teacher
 from kit.texts import LANGS, NoTexts, distillation_texts, held_out, key, opinion_texts, rows_of
+from kit.training import parameter_groups
 from kit.vocabulary import SIZE, SPECIAL, Vocabulary, build_tokenizer, cut, starting_vectors
 
 LAYERS = (0, 4, 8, 11)  # of the teacher, to start from
@@ -269,17 +270,13 @@ def phases_until(steps: int) -> list[tuple[int, Phase]]:
 
 
 def make_vocabulary(
-    teacher: Teacher,
-    texts: dict[str, list[str]],
-    opinions: dict[str, list[str]],
-    folder: Path,
-    size: int = SIZE,
+    teacher: Teacher, lines: dict[str, list[str]], texts: Path, folder: Path, size: int = SIZE
 ) -> Vocabulary:
-    """The vocabulary for the texts, half of it chosen by the opinions among them; kept in the folder."""
+    """The vocabulary for the lines of the texts, half of it chosen by the opinions among them; kept in the folder."""
     place = folder / VOCABULARY
     if not place.exists():
         weights = {lang: SHARES[lang] / 2 for lang in LANGS}
-        both = texts | {f"{lang} opinions": lines for lang, lines in opinions.items()}
+        both = lines | {f"{lang} opinions": opinions for lang, opinions in opinion_texts(texts).items()}
         found = cut(teacher, both, weights | {f"{lang} opinions": weight for lang, weight in weights.items()}, size)
         write_whole(place, lambda path: path.write_text(json.dumps(vars(found)), encoding="utf-8"))
     return read_vocabulary(folder)
@@ -388,15 +385,12 @@ def distil(
     place = folder / STATE
     teacher = load_teacher(teacher_place)
     lines = distillation_texts(texts)
-    vocabulary = make_vocabulary(teacher, lines, opinion_texts(texts), folder, size)
+    vocabulary = make_vocabulary(teacher, lines, texts, folder, size)
     tokenizer = build_tokenizer(vocabulary)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed)
     distillation = Distillation(build_student(teacher, vocabulary, layers), teacher, vocabulary, device)
-    decayed = [p for p in distillation.student.parameters() if p.ndim > 1]
-    others = [p for p in distillation.student.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=LR, betas=(0.9, 0.98), fused=True)
+    optimizer = torch.optim.AdamW(parameter_groups(distillation.student), lr=LR, betas=(0.9, 0.98), fused=True)
     step = 0
     if place.exists():
         step = load_state(distillation, optimizer, place)

@@ -16,6 +16,13 @@ def seed_everything(seed: int, threads: int = THREADS) -> None:
     torch.set_num_threads(threads)
 
 
+def parameter_groups(model: nn.Module) -> list[dict]:
+    """All parameters, for an optimizer: matrices with weight decay, biases and norms without."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+
+
 def optimize(
     model: nn.Module,
     losses: Iterator[torch.Tensor],
@@ -23,31 +30,15 @@ def optimize(
     lr: float,
     name: str = "",
     warmup_share: float = 0.06,
-    late: Sequence[nn.Parameter] = (),
-    late_steps: int = 0,
-    **options,
 ) -> None:
-    """`num_steps` of AdamW over the losses, with warmup and linear decay. If named, tells its progress.
-
-    The parameters in `late` learn at a tenth of the rate for `late_steps`, then faster, to the full rate after as many
-    again. `options` go to the optimizer.
-    """
-    few = {id(p) for p in late}
-    decayed = [p for p in model.parameters() if p.ndim > 1 and id(p) not in few]
-    others = [p for p in model.parameters() if p.ndim <= 1 and id(p) not in few]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-    if late:
-        groups.append({"params": list(late), "weight_decay": 0.0})
-    optimizer = torch.optim.AdamW(groups, lr=lr, fused=True, **options)
+    """`num_steps` of AdamW over the losses, with warmup and linear decay. If named, tells its progress."""
+    optimizer = torch.optim.AdamW(parameter_groups(model), lr=lr, fused=True)
     warmup = max(1, round(warmup_share * num_steps))
 
     def rate(step: int) -> float:
         return min((step + 1) / warmup, (num_steps - step) / max(1, num_steps - warmup))
 
-    def late_rate(step: int) -> float:
-        return rate(step) * min(1, 0.1 + 0.9 * max(0, step - late_steps) / max(1, late_steps))
-
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, [rate, rate, late_rate][: len(groups)])
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     model.train()
     started = said = time.monotonic()
     for step in range(num_steps):
