@@ -41,7 +41,7 @@ from kit.vocabulary import build_tokenizer
 MODELS = ASSETS / "models"
 MAX_LENGTH = 128
 SHARED, OWN = "shared.safetensors", "own.safetensors"
-STEPS = {"opinions": 2_500, "writer": 6_000}
+STEPS = {"opinions": 3_000, "writer": 6_000}
 TUNING = {"batch_size": 64, "lr": 2e-4}
 EVERYDAY_TIMES = 2  # how often an everyday sentence comes in an epoch
 KIT_ROWS = 1_500  # of each of the kit's data sets, a language
