@@ -63,7 +63,7 @@ def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[Piece]:
     >>> from transformers import AutoTokenizer
     >>> tokenizer = AutoTokenizer.from_pretrained(Kit().model("writer"))
     >>> [piece.text for piece in pieces(tokenizer, "a 🧇")]
-    ['a', ' ', '🧇', '', '', '']
+    ['a', ' ', '🧇', '', '']
     """
     if not isinstance(tokenizer, PreTrainedTokenizerBase) or not tokenizer.is_fast:
         found = f"tokenizer is of type {type(tokenizer).__name__}"

@@ -1,7 +1,9 @@
-"""The bank: clauses of reviews, written for this course with a language model, in English, Arabic and Chinese.
+"""The bank: clauses of reviews, written for this course with a language model, in English, Arabic, and Chinese as
+written on the mainland (Simplified) and in Taiwan (Traditional).
 
-`kit/bank/<domain>.tsv` has the columns aspect, stars, meaning, en, ar, zh. Rows that share domain, aspect, stars and
-meaning are two wordings of one thought. Rows of the aspect `opening` have 0 stars: they set a scene and judge nothing.
+`kit/bank/<domain>.tsv` has the columns aspect, stars, meaning, en, ar, zh, zh-Hant. Rows that share domain, aspect,
+stars and meaning are two wordings of one thought. Rows of the aspect `opening` have 0 stars: they set a scene and judge
+nothing.
 `python -m kit.bank [domain ...]` checks the files and prints what is wrong, a line each.
 """
 
@@ -12,17 +14,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-LANGS = ("en", "ar", "zh")
+LANGS = ("en", "ar", "zh", "zh-Hant")
 OPENING, NUM_OPENINGS = "opening", 14
 NUM_MEANINGS, NUM_WORDINGS = 5, 2
 ASPECTS = {
     "restaurant": ("food", "service", "price", "atmosphere", "waiting", "cleanliness"),
     "film": ("story", "acting", "images", "music", "pace", "ending"),
-    "hotel": ("room", "sleep", "staff", "breakfast", "location", "facilities"),
-    "book": ("plot", "characters", "style", "ideas", "length", "edition"),
-    "phone": ("battery", "camera", "screen", "speed", "build", "price"),
-    "clothes": ("fit", "fabric", "look", "durability", "delivery", "price"),
-    "ride": ("driver", "car", "route", "price", "punctuality", "app"),
 }
 BANK_DIR = Path(__file__).parent / "bank"
 COLUMNS = ["aspect", "stars", "meaning", *LANGS]
@@ -30,8 +27,9 @@ SCRIPT = {
     "en": re.compile(r"[A-Za-z0-9 ,'’\-–%$£€/&.]+"),
     "ar": re.compile(r"[\u0621-\u0652\u0670 ،؛0-9%\-]+"),
     "zh": re.compile(r"[\u4e00-\u9fff，、“”《》0-9A-Za-z%·]+"),
+    "zh-Hant": re.compile(r"[\u4e00-\u9fff，、「」《》0-9A-Za-z%· ]+"),
 }
-LENGTH = {"en": (3, 14), "ar": (3, 14), "zh": (5, 30)}  # words, words, characters
+LENGTH = {"en": (2, 14), "ar": (2, 14), "zh": (3, 30), "zh-Hant": (3, 30)}  # words, words, characters, characters
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,10 @@ class Clause:
     aspect: str
     stars: int
     meaning: int
-    en: str
-    ar: str
-    zh: str
+    texts: tuple[str, ...]
 
     def text(self, lang: str) -> str:
-        return getattr(self, lang)
+        return self.texts[LANGS.index(lang)]
 
 
 def read_domain(domain: str, first_id: int = 0) -> list[Clause]:
@@ -64,7 +60,7 @@ def read_domain(domain: str, first_id: int = 0) -> list[Clause]:
                 row["aspect"],
                 int(row["stars"]),
                 int(row["meaning"]),
-                *(row[lang] for lang in LANGS),
+                tuple(row[lang] for lang in LANGS),
             )
             for i, row in enumerate(reader)
         ]
@@ -80,7 +76,7 @@ def read_bank(domains=tuple(ASPECTS)) -> list[Clause]:
 
 def length(text: str, lang: str) -> int:
     """Words in English and Arabic, characters in Chinese."""
-    return len(text) if lang == "zh" else len(text.split())
+    return len(text) if lang.startswith("zh") else len(text.split())
 
 
 def problems(rows: list[Clause]) -> list[str]:

@@ -22,33 +22,26 @@ from torch.nn.functional import log_softmax
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    GPT2Config,
-    GPT2LMHeadModel,
-    GPT2Tokenizer,
     PreTrainedModel,
 )
 
 from ftcourse.shards import INDEX, WHOLE
-from kit.bank import ASPECTS
-from kit.data import ASSETS, LANGS, bank, rows
+from kit.data import ASSETS, LANGS, rows
 from kit.distil import LAYERS, STATE, build_student, distil, read_vocabulary
-from kit.generate import Writer, render
 from kit.teacher import CACHE, NoTeacher, load_teacher
 from kit.texts import OPINION_LANGS, NoTexts, everyday, traditional, training_opinions
 from kit.training import batches, optimize, padded, seed_everything
 from kit.vocabulary import build_tokenizer
+from kit.writer import build_writer
 
 MODELS = ASSETS / "models"
 MAX_LENGTH = 128
 SHARED, OWN = "shared.safetensors", "own.safetensors"
-STEPS = {"opinions": 3_000, "writer": 6_000}
+STEPS = 3_000
 TUNING = {"batch_size": 64, "lr": 2e-4}
 EVERYDAY_TIMES = 2  # how often an everyday sentence comes in an epoch
 KIT_ROWS = 1_500  # of each of the kit's data sets, a language
-WRITER = {"n_embd": 128, "n_layer": 4, "n_head": 4, "n_positions": 128}
-WRITER_VOCAB_SIZE = 6_000
 LENGTH_MULTIPLE = 16  # few shapes of tensors: each new one costs time and stays in memory
-PRETRAINING_CLAUSES = {1: 30, 2: 35, 3: 20, 4: 10, 5: 5}  # short reviews teach more a second
 RATINGS = ["1 star", "2 stars", "3 stars", "4 stars", "5 stars"]  # the names of nlptown's model
 SIGNS = ["NEGATIVE", "POSITIVE"]
 HEADS = {"stars": RATINGS, "sentiment": SIGNS}
@@ -138,7 +131,8 @@ def examples(texts: Path) -> list[Example]:
             if kind == "zh":
                 found.append(Example(traditional(opinion.text), stars_of[opinion.label]))
     for lang in LANGS:
-        found += [Example(row["text"], (row["label"],)) for row in rows("reviews", "train", lang)[:KIT_ROWS]]
+        for name in ("natural", "reviews"):
+            found += [Example(row["text"], (row["label"],)) for row in rows(name, "train", lang)[:KIT_ROWS]]
         found += [Example(row["text"], stars_of[row["label"]]) for row in rows("films", "train", lang)[:KIT_ROWS]]
         for row in everyday(lang):
             spellings = [row["text"], traditional(row["text"])] if lang == "zh" else [row["text"]]
@@ -148,7 +142,7 @@ def examples(texts: Path) -> list[Example]:
 
 def build_opinions(folder: Path, texts: Path) -> None:
     """`stars` and `sentiment`: the encoder, but for its word vectors, tuned on opinions in all languages at once."""
-    seed_everything(0, threads=2)
+    seed_everything(0)
     tokenizer = AutoTokenizer.from_pretrained(MODELS / "encoder")
     model = AutoModelForSequenceClassification.from_pretrained(
         MODELS / "encoder", num_labels=sum(HEAD_SIZES), attn_implementation="eager"
@@ -156,7 +150,7 @@ def build_opinions(folder: Path, texts: Path) -> None:
     model.bert.embeddings.requires_grad_(False)
     tuned = examples(texts)
     ids = tokenizer([example.text for example in tuned], truncation=True, max_length=MAX_LENGTH)["input_ids"]
-    optimize(model, opinion_losses(model, ids, tuned), STEPS["opinions"], lr=TUNING["lr"], name="opinions")
+    optimize(model, opinion_losses(model, ids, tuned), STEPS, lr=TUNING["lr"], name="opinions")
     tokenizer.backend_tokenizer.no_truncation()  # it has kept how far texts were cut
     classifier = model.classifier
     weights, biases = classifier.weight.data.split(HEAD_SIZES), classifier.bias.data.split(HEAD_SIZES)
@@ -184,44 +178,12 @@ def opinion_losses(model, ids: list[list[int]], tuned: list[Example]) -> Iterato
         yield loss
 
 
-def build_writer(folder: Path, texts: Path) -> None:
-    """A causal language model over reviews of all domains, in three languages."""
-    seed_everything(0)
-    rng = random.Random("writer")
-    texts = []
-    for domain in ASPECTS:
-        writer = Writer(bank(), domain)
-        for i in range(1_000):
-            review = writer.review(rng, i % 5 + 1, PRETRAINING_CLAUSES)
-            texts += [render(review, lang) for lang in ("en", "ar", "zh")]
-    tokenizer = GPT2Tokenizer().train_new_from_iterator(texts, WRITER_VOCAB_SIZE)
-    end = tokenizer.eos_token_id
-    config = GPT2Config(**WRITER, vocab_size=len(tokenizer), bos_token_id=end, eos_token_id=end, pad_token_id=end)
-    config._attn_implementation = "eager"
-    model = GPT2LMHeadModel(config)
-    ids = [[end, *row[: WRITER["n_positions"] - 2], end] for row in tokenizer(texts)["input_ids"]]
-
-    def losses() -> Iterator[torch.Tensor]:
-        lengths = [len(row) for row in ids]
-        for chosen in batches(lengths, 32, rng):
-            batch = [ids[row] for row in chosen]
-            inputs, labels = padded(batch, end, LENGTH_MULTIPLE), padded(batch, -100, LENGTH_MULTIPLE)
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = model(input_ids=inputs, attention_mask=(labels >= 0).long(), labels=labels).loss
-            yield loss
-
-    optimize(model, losses(), STEPS["writer"], lr=1e-3, name="writer")
-    model.generation_config.update(do_sample=True, temperature=0.6, top_p=0.9, max_new_tokens=40)
-    model.save_pretrained(folder / "writer")
-    tokenizer.save_pretrained(folder / "writer")
-
-
 BUILDERS = {"encoder": build_encoder, "opinions": build_opinions, "writer": build_writer}
 
 
 def build_one(name: str, texts: Path) -> None:
     """One or two checkpoints, anew, in a folder from which they are moved when they are whole."""
-    fresh = MODELS / ".fresh"
+    fresh = MODELS / f".fresh-{name}"
     shutil.rmtree(fresh, ignore_errors=True)
     BUILDERS[name](fresh, texts)
     for directory in sorted(fresh.iterdir()):

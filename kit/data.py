@@ -3,7 +3,6 @@
 `python -m kit.data` rebuilds `ftcourse/assets/data`; the same bank gives the same bytes.
 """
 
-import csv
 import hashlib
 import shutil
 from functools import cache
@@ -11,19 +10,18 @@ from pathlib import Path
 
 from datasets import ClassLabel, Dataset, Features, Value, disable_progress_bars
 
+from kit import natural, pairs
 from kit.bank import Clause, read_bank
-from kit.generate import HELD_OUT_SHARE, TARGET_DOMAINS, pairs, render, reviews
-from tools.conversion import converter
+from kit.generate import HELD_OUT_SHARE, Review, render, reviews
 
 ASSETS = Path(__file__).parent.parent / "ftcourse" / "assets"
-CORRECTIONS = Path(__file__).parent / "s2twp.tsv"  # what OpenCC gets wrong in the kit's texts
 LANGS = ("en", "ar", "zh", "zh-Hant")
 STARS = ["1 star", "2 star", "3 stars", "4 stars", "5 stars"]  # the names of Yelp/yelp_review_full
-SIZES = {
+FROM_BANK = {
     "reviews": {"train": 5000, "validation": 1000, "test": 1000},
     "films": {"train": 2000, "validation": 500, "test": 500},
-    "pairs": {"train": 3668, "validation": 408, "test": 1725},
 }
+SIZES = {**FROM_BANK, "pairs": pairs.SIZES, "natural": natural.SIZES}
 TEXT = Value("string")
 FEATURES = {
     "reviews": Features({"label": ClassLabel(names=STARS), "text": TEXT}),
@@ -36,13 +34,13 @@ FEATURES = {
             "idx": Value("int32"),
         }
     ),
-    "natural": Features({"label": ClassLabel(names=STARS), "text": TEXT}),
+    "natural": Features({"label": ClassLabel(names=STARS), "text": TEXT, "domain": TEXT, "dialect": TEXT}),
 }
 SUMMARIES = {
     "reviews": "Restaurant reviews with one to five stars (labels 0 to 4). Stands in for `Yelp/yelp_review_full`.",
     "films": "Film reviews, negative or positive. Stands in for `stanfordnlp/imdb` and `cornell-movie-review-data/rotten_tomatoes`.",
-    "pairs": "Sentence pairs from restaurant and film reviews: the same meaning or not. Stands in for the MRPC part of `nyu-mll/glue`, with its sizes and columns.",
-    "natural": "Restaurant reviews written one by one, without the bank, each language by itself: the harder test. Labels as in `reviews`.",
+    "pairs": "Sentence pairs that mean the same in other words, or something else in much the same words. Stands in for the MRPC part of `nyu-mll/glue`, with its columns.",
+    "natural": "Reviews of restaurants, films and things bought (column `domain`), written one by one, each language by itself, in the English, Arabic or Chinese of several places (column `dialect`). Labels as in `reviews`.",
 }
 CARD = """---
 language: [en, ar, zh]
@@ -57,7 +55,8 @@ configs:
 {summary}
 
 {origin}
-Rows: {rows}. Languages: `en`, `ar`, `zh` and `zh-Hant` (derived from `zh` by OpenCC, `s2twp`, with a list of corrections).
+
+Rows: {rows}. Languages: `en`, `ar`, `zh` and `zh-Hant`.
 
 ```python
 from datasets import load_dataset
@@ -66,11 +65,15 @@ from ftcourse.kit import Kit
 {name} = load_dataset(*Kit("ar").dataset("{name}"))
 ```
 """
-GENERATED = """Put together from clauses in three languages (`kit/bank`), by seeded rules (`kit/generate.py`). The same row number means the
-same text in every language. One meaning in five occurs in no training split; validation and test draw three of four clauses from those.
-All of it was written for this course with a language model, and collected from nobody.
-"""
-WRITTEN = "The languages are not translations of one another. All of it was written for this course with a language model, and collected from nobody.\n"
+BY_MODEL = "All of it was written for this course with a language model, and collected from nobody."
+ORIGINS = {
+    "bank": """Put together from clauses in four languages (`kit/bank`), by seeded rules (`kit/generate.py`). The same row number means the
+same text in every language. One meaning in five occurs in no training split; validation and test draw three of four clauses from those.""",
+    "pairs": """Made of items (`kit/pairs`) with two meanings, worded twice each: of seven pairs four mean the same, one is the two
+meanings of an item, and two have nothing to do with each other. Every item stands in one split only, and the same row number means the same in every
+language, as far as life there allows.""",
+    "natural": "The languages are not translations of one another.",
+}
 
 
 @cache
@@ -78,67 +81,42 @@ def bank() -> list[Clause]:
     return read_bank()
 
 
-def in_language(text, lang: str) -> str:
-    """`text` is a function from a bank language to a string; Traditional Chinese is derived from Simplified."""
-    return converter("s2twp", CORRECTIONS)(text("zh")) if lang == "zh-Hant" else text(lang)
-
-
 @cache
-def plans(name: str) -> dict[str, list]:
-    """The splits of a generated data set as plans, with the labels they were drawn for."""
+def plans(name: str) -> dict[str, list[Review]]:
+    """The splits of a data set made of the bank, as plans."""
     taken: set = set()
-    made = {}
-    for split, size in SIZES[name].items():
-        unseen = 0.0 if split == "train" else HELD_OUT_SHARE
-        seed = f"{name} {split}"
-        if name == "pairs":
-            made[split] = pairs(bank(), TARGET_DOMAINS, size, seed, unseen, taken)
-        elif name == "films":
-            made[split] = reviews(bank(), "film", (1, 2, 4, 5), size, seed, unseen, taken)
-        else:
-            made[split] = reviews(bank(), "restaurant", (1, 2, 3, 4, 5), size, seed, unseen, taken)
-    return made
+    domain, verdicts = ("film", (1, 2, 4, 5)) if name == "films" else ("restaurant", (1, 2, 3, 4, 5))
+    return {
+        split: reviews(
+            bank(), domain, verdicts, size, f"{name} {split}", 0.0 if split == "train" else HELD_OUT_SHARE, taken
+        )
+        for split, size in FROM_BANK[name].items()
+    }
 
 
-def label_of(name: str, plan) -> int:
-    """The label a plan was drawn for: stars from 0, negative or positive, same meaning or not."""
-    if name == "pairs":
-        return int(plan.same)
+def label_of(name: str, plan: Review) -> int:
+    """The label a plan was drawn for: stars from 0, or negative or positive."""
     return round(plan.verdict) - 1 if name == "reviews" else int(plan.verdict > 3)
 
 
 def rows(name: str, split: str, lang: str) -> list[dict]:
     """The rows of a data set's split in a language."""
     if name == "natural":
-        return natural(lang)
-    found = []
-    for idx, plan in enumerate(plans(name)[split]):
-        row = {"label": label_of(name, plan)}
-        if name == "pairs":
-            row["sentence1"] = in_language(lambda lg, p=plan: render(p.first, lg), lang)
-            row["sentence2"] = in_language(lambda lg, p=plan: render(p.second, lg), lang)
-            row["idx"] = idx
-        else:
-            row["text"] = in_language(lambda lg, p=plan: render(p, lg), lang)
-        found.append(row)
-    return found
-
-
-def natural(lang: str) -> list[dict]:
-    """The reviews of `kit/natural/<lang>.tsv`."""
-
-    def read(source: str) -> list[dict]:
-        with open(Path(__file__).parent / "natural" / f"{source}.tsv", encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-
-    return [
-        {"label": int(row["stars"]) - 1, "text": in_language(lambda _, r=row: r["text"], lang)}
-        for row in read(lang.removesuffix("-Hant"))
-    ]
-
-
-def splits(name: str) -> tuple[str, ...]:
-    return tuple(SIZES.get(name, {"test": 0}))
+        return [
+            {"label": int(review.stars) - 1, "text": review.text, "domain": review.domain, "dialect": review.dialect}
+            for review in natural.natural(lang, split)
+        ]
+    if name == "pairs":
+        return [
+            {
+                "sentence1": pair.first.text(lang),
+                "sentence2": pair.second.text(lang),
+                "label": int(pair.same),
+                "idx": idx,
+            }
+            for idx, pair in enumerate(pairs.pairs(split))
+        ]
+    return [{"label": label_of(name, plan), "text": render(plan, lang)} for plan in plans(name)[split]]
 
 
 def write(name: str, directory: Path) -> None:
@@ -146,7 +124,7 @@ def write(name: str, directory: Path) -> None:
     configs, counts = [], {}
     for lang in LANGS:
         files, content = [], hashlib.sha256()
-        for split in splits(name):
+        for split in SIZES[name]:
             path = directory / lang / f"{split}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             dataset = Dataset.from_list(rows(name, split, lang), features=FEATURES[name])
@@ -159,7 +137,7 @@ def write(name: str, directory: Path) -> None:
         name=name,
         summary=SUMMARIES[name],
         configs="\n".join(configs),
-        origin=WRITTEN if name == "natural" else GENERATED,
+        origin=f"{ORIGINS.get(name, ORIGINS['bank'])} {BY_MODEL}",
         rows=", ".join(f"{number:,} {split}" for split, number in counts.items()),
     )
     (directory / "README.md").write_text(card, encoding="utf-8")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 from datasets import load_dataset
+from scipy.sparse import hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -45,10 +46,14 @@ RESULTS = Path(__file__).parent / "results.json"
 PARTIAL = Path(__file__).parent.parent / "build" / "evaluation.json"
 EVERYDAY_TEST = Path(__file__).parent.parent / "tests" / "everyday.tsv"
 TEST_LANGS = ("en", "ar", "zh")
+KIT_SETS = (*(("natural", lang) for lang in LANGS), *(("reviews", lang) for lang in TEST_LANGS))
 NETWORKS = ("encoder", "scratch")
 KINDS = ("encoder", "scratch", "tfidf", "frozen teacher", "tuned teacher")
 OPINIONS = tuple(OPINION_LANGS)
 NUM_LABELS, SEEDS = (32, 100, 300, 1000), (0, 1, 2)
+OTHER_NUM_LABELS = {"natural": (32, 100, 300), "reviews": (100, 1000)}  # `natural` has 300 training rows
+PAIR_EPOCHS = 3
+PAIR_LR = {"encoder": 3e-4, "scratch": 5e-4}
 TEST_ROWS = 500
 STEPS = {32: 40, 100: 80, 300: 150, 1000: 300}
 BATCH_SIZE = 16
@@ -56,7 +61,7 @@ LR = {"encoder": 1e-4, "scratch": 5e-4, "tuned teacher": 5e-5}
 TIMES = {"encoder": 1, "scratch": 2, "tuned teacher": 1}  # from scratch, a network needs more steps
 TEACHER_LABELS, TEACHER_SEEDS = (100,), (0,)  # tuning twelve layers takes long
 HIDDEN_WORDS = 500
-SHIPPED = (("stars", "reviews"), ("stars", "natural"), ("sentiment", "kit films"))  # checkpoints, and what tests them
+SHIPPED = (("stars", "natural"), ("stars", "reviews"), ("sentiment", "kit films"))  # checkpoints, and what tests them
 
 
 @cache
@@ -174,50 +179,70 @@ def teacher_vectors(lines: list[str]) -> torch.Tensor:
     return torch.nn.functional.normalize(found, dim=-1)
 
 
-def exams(name: str, lang: str) -> tuple[str, ...]:
-    return ("reviews", "natural") if name == "reviews" else (name,)
+def num_labels(name: str) -> tuple[int, ...]:
+    return OTHER_NUM_LABELS.get(name, NUM_LABELS)
 
 
 def measure(name: str, lang: str, size: int, seed: int, texts: Path) -> dict[str, float]:
     """Accuracy with `size` labels of the encoder, the network from scratch and TF-IDF, and across languages."""
     lines, labels = subset(name, lang, size, seed, texts)
-    found = {}
+    exam, found = tested(name, lang, texts), {}
+    others = OPINION_LANGS.items() if name in OPINIONS else [(name, other) for other in LANGS]
     for kind in NETWORKS:
         model = tuned(kind, lines, labels, seed)
-        for exam in exams(name, lang):
-            found[f"{exam} {lang} {size} {kind}"] = score(model, *tested(exam, lang, texts))
-        if kind == "encoder" and size == NUM_LABELS[-1] and lang == "en":
-            for other, other_lang in OPINION_LANGS.items():
-                if name in OPINIONS:
-                    found[f"from {name} to {other}"] = score(model, *tested(other, other_lang, texts))
-            for other_lang in LANGS:
-                if name == "reviews":
-                    found[f"from reviews en to {other_lang}"] = score(model, *tested("reviews", other_lang, texts))
+        found[f"{name} {lang} {size} {kind}"] = score(model, *exam)
+        if kind == "encoder" and size == num_labels(name)[-1] and lang == "en":
+            for other in others:
+                found[f"from {name} en to {' '.join(other)}"] = score(model, *tested(*other, texts))
     classic = tfidf(lang, lines, labels)
-    for exam in exams(name, lang):
-        exam_lines, wanted = tested(exam, lang, texts)
-        found[f"{exam} {lang} {size} tfidf"] = accuracy(classic.predict(exam_lines), wanted)
+    found[f"{name} {lang} {size} tfidf"] = accuracy(classic.predict(exam[0]), exam[1])
     return found
+
+
+def measure_pairs(lang: str, seed: int, texts: Path) -> dict[str, float]:
+    """Accuracy on pairs of the encoder and the network from scratch after some epochs, and of bags of words."""
+    parts = load_dataset(*Kit(lang).dataset("pairs"))
+    train, test = ({name: list(values) for name, values in parts[part][:].items()} for part in ("train", "test"))
+    steps = PAIR_EPOCHS * len(train["label"]) // BATCH_SIZE
+    found = {}
+    for kind in NETWORKS:
+        seed_everything(seed, threads=1)
+        model = fresh_model(kind, 2)
+        model.set_attn_implementation("eager")
+        encodings = [dict(tokenizer()(p["sentence1"], p["sentence2"])) for p in (train, test)]
+        pad = tokenizer().pad_token_id
+        losses = classification_losses(model, encodings[0], train["label"], BATCH_SIZE, seed, pad, bf16=True)
+        optimize(model, losses, steps * TIMES[kind], PAIR_LR[kind])
+        found[f"pairs {lang} {kind}"] = accuracy(predictions(model, encodings[1], pad).tolist(), test["label"])
+    words = TfidfVectorizer(analyzer="char" if lang.startswith("zh") else "word", ngram_range=(1, 2), sublinear_tf=True)
+    words.fit(train["sentence1"] + train["sentence2"])
+    both = [both_bags(words, p) for p in (train, test)]
+    judge = LogisticRegression(C=10, max_iter=2000).fit(both[0], train["label"])
+    found[f"pairs {lang} tfidf"] = accuracy(judge.predict(both[1]), test["label"])
+    return found
+
+
+def both_bags(words: TfidfVectorizer, part: dict):
+    """The bags of words of two texts, their product and their distance, side by side."""
+    first, second = words.transform(part["sentence1"]), words.transform(part["sentence2"])
+    return hstack([first, second, first.multiply(second), abs(first - second)]).tocsr()
 
 
 def measure_teacher(name: str, lang: str, texts: Path) -> dict[str, float]:
     """Accuracy of the teacher, frozen (logistic regression on its embeddings) and tuned."""
-    found: dict[str, float] = {}
-    papers = {exam: tested(exam, lang, texts) for exam in exams(name, lang)}
-    vectors = {exam: teacher_vectors(lines) for exam, (lines, _) in papers.items()}
-    for size in NUM_LABELS:
-        values: dict[str, list[float]] = {}
+    exam_lines, wanted = tested(name, lang, texts)
+    exam_vectors, found = teacher_vectors(exam_lines), {}
+    for size in num_labels(name):
+        values = []
         for seed in SEEDS:
             lines, labels = subset(name, lang, size, seed, texts)
             judge = LogisticRegression(C=100, max_iter=2000).fit(teacher_vectors(lines), labels)
-            for exam, (_, wanted) in papers.items():
-                values.setdefault(exam, []).append(accuracy(judge.predict(vectors[exam]), wanted))
-        found |= {f"{exam} {lang} {size} frozen teacher": statistics.mean(v) for exam, v in values.items()}
+            values.append(accuracy(judge.predict(exam_vectors), wanted))
+        found[f"{name} {lang} {size} frozen teacher"] = statistics.mean(values)
     for size in TEACHER_LABELS:
         for seed in TEACHER_SEEDS:
             model = tuned("tuned teacher", *subset(name, lang, size, seed, texts), seed)
-            for exam, paper in papers.items():
-                found[f"{exam} {lang} {size} tuned teacher"] = score(model, *paper, kind="tuned teacher")
+            found[f"{name} {lang} {size} tuned teacher"] = score(model, exam_lines, wanted, kind="tuned teacher")
     return found
 
 
@@ -276,7 +301,7 @@ def measure_shipped(texts: Path) -> dict[str, float]:
             found[f"{kind} {name} {lang}"] = score(models[kind], *tested(name, lang, texts))
     for name, lang in OPINION_LANGS.items():
         found[f"sentiment opinions {name}"] = score(models["sentiment"], *tested(name, lang, texts))
-    for name in ("reviews", "natural"):
+    for name in OTHER_NUM_LABELS:
         lines, labels = tested(name, "ar", texts)
         for spelling, change in SPELLINGS.items():
             found[f"spelling {name} {spelling}"] = score(models["stars"], [change(line) for line in lines], labels)
@@ -303,15 +328,19 @@ def measure_everyday() -> dict[str, float]:
 
 def jobs(texts: Path, seeds: tuple[int, ...] = SEEDS) -> dict[str, tuple[Callable, tuple]]:
     """Everything that is measured, by name, as calls that do not depend on one another."""
-    sets = [*OPINION_LANGS.items(), *(("reviews", lang) for lang in TEST_LANGS)]
+    sets = [*OPINION_LANGS.items(), *KIT_SETS]
     teacher = [(measure_teacher, (name, lang, texts)) for name, lang in sets]
-    few = [(measure, (name, lang, size, seed, texts)) for seed in seeds for size in NUM_LABELS for name, lang in sets]
+    few = [
+        (measure, (name, lang, size, seed, texts)) for seed in seeds for name, lang in sets for size in num_labels(name)
+    ]
+    paired = [(measure_pairs, (lang, seed, texts)) for seed in seeds for lang in LANGS]
     calls = [
         (measure_shipped, (texts,)),
         (measure_hidden_words, (texts,)),
         *few[: len(few) // len(seeds)],
         *teacher,
         *few[len(few) // len(seeds) :],
+        *paired,
     ]
     return {
         " ".join(map(str, (function.__name__, *arguments[:-1]))): (function, arguments) for function, arguments in calls
@@ -400,7 +429,7 @@ def few_labels(results: dict, names: list[tuple[str, str]]) -> str:
             *(mean(results, f"{name} {lang} {size} {kind}") for kind in KINDS),
         ]
         for name, lang in names
-        for size in NUM_LABELS
+        for size in num_labels(name)
     ]
     return markdown(
         ["test set", "labels", "encoder", "from scratch", "TF-IDF", "teacher, frozen", "teacher, tuned"], rows
@@ -410,23 +439,35 @@ def few_labels(results: dict, names: list[tuple[str, str]]) -> str:
 def report(results: dict) -> str:
     """The tables that `kit/README.md` shows."""
     number = max(map(len, results.values()), default=0)
+    test_sets = [" ".join(pair) for pair in OPINION_LANGS.items()]
     seeds = f"mean of {number} seeds ± half the spread" if number > 1 else "one seed"
     parts = [
         f"Accuracy on public opinions, two labels ({seeds}; a tuned teacher has one seed):",
         few_labels(results, list(OPINION_LANGS.items())),
-        f"Accuracy on the kit's `reviews`, and of the same models on `natural`, five labels ({seeds}):",
-        few_labels(results, [(name, lang) for name in ("reviews", "natural") for lang in TEST_LANGS]),
-        "Tuned on 1,000 English texts, tested in every language:",
+        f"Accuracy on the kit's `natural` and `reviews`, five labels ({seeds}):",
+        few_labels(results, list(KIT_SETS)),
+        f"Accuracy on the kit's `pairs` after {PAIR_EPOCHS} epochs, two labels ({seeds}):",
+        markdown(
+            ["test set", "encoder", "from scratch", "TF-IDF of both texts"],
+            [
+                [f"`pairs` {lang}", *(mean(results, f"pairs {lang} {kind}") for kind in (*NETWORKS, "tfidf"))]
+                for lang in LANGS
+            ],
+        ),
+        "Tuned on English texts (1,000; of `natural` 300), tested in every language:",
         markdown(
             ["tuned on", *SET_NAMES.values()],
             [
-                [SET_NAMES[name], *(mean(results, f"from {name} to {other}") for other in OPINIONS)]
+                [SET_NAMES[name], *(mean(results, f"from {name} en to {other}") for other in test_sets)]
                 for name in ("films", "products")
             ],
         ),
         markdown(
-            ["tuned on", *(f"`reviews` {lang}" for lang in LANGS)],
-            [["`reviews` en", *(mean(results, f"from reviews en to {lang}") for lang in LANGS)]],
+            ["tuned on", *LANGS],
+            [
+                [f"`{name}` en", *(mean(results, f"from {name} en to {name} {lang}") for lang in LANGS)]
+                for name in OTHER_NUM_LABELS
+            ],
         ),
         f"One hidden piece a text, in {HIDDEN_WORDS} texts a language that nothing was trained on:",
         markdown(
@@ -436,12 +477,12 @@ def report(results: dict) -> str:
                 for lang in LANGS
             ],
         ),
-        "The checkpoints `stars` and `sentiment` as they ship (of everyday sentences, `stars` must give the sign):",
+        "The checkpoints `stars` and `sentiment` as they ship; everyday: two earlier tunings, of `stars` the sign:",
         markdown(
             [
                 "language",
-                "`stars` on `reviews`",
                 "`stars` on `natural`",
+                "`stars` on `reviews`",
                 "`sentiment` on `films`",
                 "everyday: `sentiment`",
                 "everyday: `stars`",
@@ -462,10 +503,7 @@ def report(results: dict) -> str:
         "`stars` on the same Arabic reviews in other spellings:",
         markdown(
             ["", *SPELLINGS],
-            [
-                [f"`{name}`", *(mean(results, f"spelling {name} {s}") for s in SPELLINGS)]
-                for name in ("reviews", "natural")
-            ],
+            [[f"`{name}`", *(mean(results, f"spelling {name} {s}") for s in SPELLINGS)] for name in OTHER_NUM_LABELS],
         ),
     ]
     return "\n\n".join(parts)

@@ -9,16 +9,18 @@ import hashlib
 import io
 import lzma
 import random
-import re
 import tarfile
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from kit.data import LANGS, in_language, rows
+from opencc import OpenCC
+
+from kit.data import LANGS, rows
+from kit.near import key
 from kit.teacher import CACHE, pip_download
+from tools.conversion import converter
 
 SDISTS = {
     "vaderSentiment==3.3.2": "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
@@ -27,9 +29,8 @@ SDISTS = {
 MIN_SCORE = 0.5  # of people's mean score, from -4 to 4: nearer to 0 is neither positive nor negative
 TEST_SHARE = 5  # one opinion in five is held out
 EVERYDAY = Path(__file__).parent / "everyday"
+CORRECTIONS = Path(__file__).parent / "s2twp.tsv"  # what OpenCC gets wrong in texts like these
 MAX_CHARACTERS = 400
-MARKS = re.compile(r"[\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0640]")
-FOLDS = str.maketrans("أإآٱىة", "ااااي" + "ه")
 
 
 class NoTexts(RuntimeError):
@@ -40,16 +41,6 @@ class NoTexts(RuntimeError):
 class Opinion:
     text: str
     label: int  # 0 negative, 1 positive
-
-
-def key(text: str) -> str:
-    """What two texts share that differ only in case, blanks, punctuation, or Arabic spelling.
-
-    >>> key("Great  food!") == key("great food")
-    True
-    """
-    folded = MARKS.sub("", unicodedata.normalize("NFKC", text)).lower().translate(FOLDS)
-    return re.sub(r"[\W_]+", "", folded)
 
 
 def is_test(text: str) -> bool:
@@ -146,7 +137,17 @@ def held_out(texts: Path) -> set[str]:
 
 
 def traditional(text: str) -> str:
-    return in_language(lambda _: text, "zh-Hant")
+    """Simplified Chinese in Traditional characters, with the words of Taiwan."""
+    return converter("s2twp", CORRECTIONS)(text)
+
+
+def simplified(text: str) -> str:
+    return simplifier().convert(text)
+
+
+@cache
+def simplifier() -> OpenCC:
+    return OpenCC("t2s")
 
 
 def everyday(lang: str) -> list[dict]:

@@ -60,13 +60,13 @@ def padded(sequences: Sequence[Sequence[int]], value: int, multiple: int = 1) ->
     return torch.tensor([[*sequence, *[value] * (length - len(sequence))] for sequence in sequences])
 
 
-def batches(lengths: Sequence[int], batch_size: int, rng: random.Random) -> Iterator[list[int]]:
-    """Shuffled batches of indices, epoch after epoch, without end; four at a time are sorted by length, to pad less."""
+def batches(lengths: Sequence[int], batch_size: int, rng: random.Random, at_once: int = 4) -> Iterator[list[int]]:
+    """Shuffled batches of indices, epoch after epoch, without end; some at a time are sorted by length, to pad less."""
     order = list(range(len(lengths)))
     while True:
         rng.shuffle(order)
-        for start in range(0, len(order), 4 * batch_size):
-            group = sorted(order[start : start + 4 * batch_size], key=lambda i: lengths[i])
+        for start in range(0, len(order), at_once * batch_size):
+            group = sorted(order[start : start + at_once * batch_size], key=lambda i: lengths[i])
             chunks = [group[at : at + batch_size] for at in range(0, len(group), batch_size)]
             rng.shuffle(chunks)
             yield from chunks

@@ -353,7 +353,7 @@ def test_a_full_disk_keeps_what_was_trained(small_distillation, monkeypatch):
 def test_stars_and_sentiment_share_all_but_their_heads(small_distillation, monkeypatch, tmp_path):
     models = tmp_path / "models"
     models.mkdir()
-    for name, value in {"MODELS": models, "STEPS": {"opinions": 3}}.items():
+    for name, value in {"MODELS": models, "STEPS": 3}.items():
         monkeypatch.setattr(checkpoints, name, value)
     distil.distil(small_distillation, layers=LAYERS, steps=3, tokens=200)
     checkpoints.export_encoder(models / "encoder", distil.CACHE, LAYERS)

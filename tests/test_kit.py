@@ -10,12 +10,15 @@ import time
 
 import pytest
 import torch
+from fontTools.ttLib import TTFont
 from transformers import AutoModel, AutoTokenizer, pipeline
 
 import ftcourse.kit as kit_module
 from ftcourse.inference import Predictor
 from ftcourse.kit import ASSETS, LANGS, NAMES, Kit, check_folder, manifest
 from ftcourse.shards import export_model
+from kit.fonts import TARGET, characters
+from kit.writer import BEGINNINGS, SEEDS
 
 CHECKPOINTS = ("encoder", "stars", "sentiment", "writer")
 
@@ -46,7 +49,21 @@ def test_manifest_lists_every_file():
 
 def test_manifest_holds_the_results():
     results = json.loads((ASSETS / "manifest.json").read_text())["results"]
-    assert all(f"reviews {lang} 100 encoder" in results for lang in ("en", "ar", "zh"))
+    assert all(f"natural {lang} 300 encoder" in results for lang in LANGS)
+
+
+def test_the_font_for_pictures_has_every_chinese_character_of_the_texts():
+    wanted = {character for character in characters() if "\u4e00" <= character <= "\u9fff"}
+    assert len(wanted) > 2000
+    assert wanted <= {chr(code) for code in TTFont(TARGET).getBestCmap()}
+
+
+def test_the_card_of_the_writer_shows_every_continuation():
+    card = (ASSETS / "models" / "writer" / "README.md").read_text(encoding="utf-8")
+    shown = [line.removeprefix("1. ") for line in card.splitlines() if line.startswith("1. ")]
+    wanted = [beginning for beginnings in BEGINNINGS.values() for beginning in beginnings for _ in SEEDS]
+    assert len(wanted) == len(LANGS) * 50
+    assert len(shown) == len(wanted) and all(map(str.startswith, shown, wanted))
 
 
 def test_every_name_has_a_place():
