@@ -7,14 +7,16 @@ nothing.
 `python -m kit.bank [domain ...]` checks the files and prints what is wrong, a line each.
 """
 
-import csv
 import re
 import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-LANGS = ("en", "ar", "zh", "zh-Hant")
+from ftcourse.kit import LANGS
+from kit.near import key
+from kit.tables import read_whole_table
+
 OPENING, NUM_OPENINGS = "opening", 14
 NUM_MEANINGS, NUM_WORDINGS = 5, 2
 ASPECTS = {
@@ -49,21 +51,11 @@ class Clause:
 
 def read_domain(domain: str, first_id: int = 0) -> list[Clause]:
     """The rows of `kit/bank/<domain>.tsv`, in file order."""
-    with open(BANK_DIR / f"{domain}.tsv", encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        if reader.fieldnames != COLUMNS:
-            raise ValueError(f"{domain}.tsv: the header is {reader.fieldnames}, expected {COLUMNS}")
-        return [
-            Clause(
-                first_id + i,
-                domain,
-                row["aspect"],
-                int(row["stars"]),
-                int(row["meaning"]),
-                tuple(row[lang] for lang in LANGS),
-            )
-            for i, row in enumerate(reader)
-        ]
+    lines = read_whole_table(BANK_DIR / f"{domain}.tsv", COLUMNS)
+    return [
+        Clause(id, domain, aspect, int(stars), int(meaning), tuple(texts))
+        for id, (_, (aspect, stars, meaning, *texts)) in enumerate(lines, first_id)
+    ]
 
 
 def read_bank(domains=tuple(ASPECTS)) -> list[Clause]:
@@ -90,9 +82,9 @@ def problems(rows: list[Clause]) -> list[str]:
             for stars in range(1, 6)
             for meaning in range(1, NUM_MEANINGS + 1)
         } | {(OPENING, 0, meaning): 1 for meaning in range(1, NUM_OPENINGS + 1)}
-        for key in sorted(counts.keys() | wanted.keys()):
-            if counts[key] != wanted.get(key, 0):
-                found.append(f"{domain} {key}: {counts[key]} rows, expected {wanted.get(key, 0)}")
+        for level in sorted(counts.keys() | wanted.keys()):
+            if counts[level] != wanted.get(level, 0):
+                found.append(f"{domain} {level}: {counts[level]} rows, expected {wanted.get(level, 0)}")
     for lang in LANGS:
         seen: dict[str, Clause] = {}
         low, high = LENGTH[lang]
@@ -105,10 +97,8 @@ def problems(rows: list[Clause]) -> list[str]:
                 found.append(f"{where} has {length(text, lang)} words or characters, expected {low} to {high}")
             if text != text.strip() or text[-1:] in ".,،。，":
                 found.append(f"{where} ends in a space or in punctuation")
-            key = re.sub(r"[\W\u064b-\u0652]", "", text.lower())
-            if key in seen:
-                found.append(f"{where} repeats {seen[key].domain} {seen[key].aspect} {seen[key].stars}")
-            seen.setdefault(key, row)
+            if (before := seen.setdefault(key(text), row)) is not row:
+                found.append(f"{where} repeats {before.domain} {before.aspect} {before.stars}")
     return found
 
 

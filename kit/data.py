@@ -10,12 +10,12 @@ from pathlib import Path
 
 from datasets import ClassLabel, Dataset, Features, Value, disable_progress_bars
 
+from ftcourse.kit import LANGS
 from kit import natural, pairs
 from kit.bank import Clause, read_bank
 from kit.generate import HELD_OUT_SHARE, Review, render, reviews
 
 ASSETS = Path(__file__).parent.parent / "ftcourse" / "assets"
-LANGS = ("en", "ar", "zh", "zh-Hant")
 STARS = ["1 star", "2 star", "3 stars", "4 stars", "5 stars"]  # the names of Yelp/yelp_review_full
 FROM_BANK = {
     "reviews": {"train": 5000, "validation": 1000, "test": 1000},

@@ -139,13 +139,18 @@ def fresh_model(kind: str, num_labels: int):
 
 def tuned(kind: str, lines: list[str], labels: list[int], seed: int):
     """A model trained on texts and labels."""
+    encodings = as_teacher_reads(lines) if kind == "tuned teacher" else encode(lines)
+    return trained(kind, encodings, labels, seed, STEPS[len(lines)], LR[kind])
+
+
+def trained(kind: str, encodings: dict, labels: list[int], seed: int, num_steps: int, lr: float):
+    """A model trained on encoded texts; of some kinds, a multiple of the steps."""
     seed_everything(seed, threads=1)
     model = fresh_model(kind, max(labels) + 1)
     model.set_attn_implementation("eager")
-    encodings = as_teacher_reads(lines) if kind == "tuned teacher" else encode(lines)
     pad = PAD if kind == "tuned teacher" else tokenizer().pad_token_id
     losses = classification_losses(model, encodings, labels, BATCH_SIZE, seed, pad, bf16=True)
-    optimize(model, losses, STEPS[len(lines)] * TIMES[kind], LR[kind])
+    optimize(model, losses, num_steps * TIMES[kind], lr)
     return model
 
 
@@ -160,10 +165,14 @@ def score(model, lines: list[str], labels: list[int], kind: str = "encoder") -> 
 
 
 def tfidf(lang: str, lines: list[str], labels: list[int]):
-    """TF-IDF over words (characters in Chinese) and pairs of them, with logistic regression."""
+    """TF-IDF with logistic regression."""
+    return make_pipeline(bag_of_words(lang), LogisticRegression(C=10, max_iter=2000)).fit(lines, labels)
+
+
+def bag_of_words(lang: str) -> TfidfVectorizer:
+    """TF-IDF over words (characters in Chinese) and pairs of them."""
     analyzer = "char" if lang.startswith("zh") else "word"
-    vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=(1, 2), sublinear_tf=True)
-    return make_pipeline(vectorizer, LogisticRegression(C=10, max_iter=2000)).fit(lines, labels)
+    return TfidfVectorizer(analyzer=analyzer, ngram_range=(1, 2), sublinear_tf=True)
 
 
 @torch.inference_mode()
@@ -203,19 +212,13 @@ def measure_pairs(lang: str, seed: int, texts: Path) -> dict[str, float]:
     """Accuracy on pairs of the encoder and the network from scratch after some epochs, and of bags of words."""
     parts = load_dataset(*Kit(lang).dataset("pairs"))
     train, test = ({name: list(values) for name, values in parts[part][:].items()} for part in ("train", "test"))
-    steps = PAIR_EPOCHS * len(train["label"]) // BATCH_SIZE
-    found = {}
+    learnt, asked = (dict(tokenizer()(part["sentence1"], part["sentence2"])) for part in (train, test))
+    num_steps, found = PAIR_EPOCHS * len(train["label"]) // BATCH_SIZE, {}
     for kind in NETWORKS:
-        seed_everything(seed, threads=1)
-        model = fresh_model(kind, 2)
-        model.set_attn_implementation("eager")
-        encodings = [dict(tokenizer()(p["sentence1"], p["sentence2"])) for p in (train, test)]
-        pad = tokenizer().pad_token_id
-        losses = classification_losses(model, encodings[0], train["label"], BATCH_SIZE, seed, pad, bf16=True)
-        optimize(model, losses, steps * TIMES[kind], PAIR_LR[kind])
-        found[f"pairs {lang} {kind}"] = accuracy(predictions(model, encodings[1], pad).tolist(), test["label"])
-    words = TfidfVectorizer(analyzer="char" if lang.startswith("zh") else "word", ngram_range=(1, 2), sublinear_tf=True)
-    words.fit(train["sentence1"] + train["sentence2"])
+        model = trained(kind, learnt, train["label"], seed, num_steps, PAIR_LR[kind])
+        answers = predictions(model, asked, tokenizer().pad_token_id).tolist()
+        found[f"pairs {lang} {kind}"] = accuracy(answers, test["label"])
+    words = bag_of_words(lang).fit(train["sentence1"] + train["sentence2"])
     both = [both_bags(words, p) for p in (train, test)]
     judge = LogisticRegression(C=10, max_iter=2000).fit(both[0], train["label"])
     found[f"pairs {lang} tfidf"] = accuracy(judge.predict(both[1]), test["label"])

@@ -88,9 +88,9 @@ class Writer:
         pool = self.hidden if rng.random() < self.unseen else self.seen
         return rng.choice(pool[aspect, stars])
 
-    def review(self, rng: random.Random, verdict: int, num_clauses: dict[int, int] = NUM_CLAUSES) -> Review:
+    def review(self, rng: random.Random, verdict: int) -> Review:
         """A review whose clauses scatter around `verdict` (1 to 5) and average to it when rounded."""
-        number = draw(rng, num_clauses)
+        number = draw(rng, NUM_CLAUSES)
         while True:
             stars = [min(5, max(1, verdict + draw(rng, OFFSETS))) for _ in range(number)]
             if abs(sum(stars) / number - verdict) < 0.5:

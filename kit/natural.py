@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ftcourse.kit import LANGS
 from kit.near import key, near_copies
 from kit.tables import read_table, read_whole_table
 
 FOLDER = Path(__file__).parent / "natural"
-LANGS = ("en", "ar", "zh", "zh-Hant")
 COLUMNS = ["split", "stars", "domain", "dialect", "text"]
 STARS = ("1", "2", "3", "4", "5")
 SIZES = {"train": 300, "validation": 100, "test": 200}  # in each language, a fifth of them a star

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ftcourse.kit import LANGS
 from kit.near import key
 from kit.tables import read_table, read_whole_table
 
 FOLDER = Path(__file__).parent / "pairs"
-LANGS = ("en", "ar", "zh", "zh-Hant")
 COLUMNS = ["item", "kind", "wording", *LANGS]
 WORDINGS = ("a1", "a2", "b1", "b2")
 KINDS = ("negation", "role", "number", "degree", "order", "comparison", "quantity", "direction", "cause")

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from opencc import OpenCC
-
 from kit.data import LANGS, rows
 from kit.near import key
+from kit.tables import read_whole_table
 from kit.teacher import CACHE, pip_download
 from tools.conversion import converter
 
@@ -142,21 +141,16 @@ def traditional(text: str) -> str:
 
 
 def simplified(text: str) -> str:
-    return simplifier().convert(text)
-
-
-@cache
-def simplifier() -> OpenCC:
-    return OpenCC("t2s")
+    """Traditional Chinese in Simplified characters."""
+    return converter("t2s")(text)
 
 
 def everyday(lang: str) -> list[dict]:
     """Plain everyday sentences written for the kit, with one to five stars."""
     found = []
     for path in sorted(EVERYDAY.glob(f"{lang}.tsv")) + sorted(EVERYDAY.glob(f"{lang}-[0-9].tsv")):
-        with open(path, encoding="utf-8", newline="") as file:
-            lines = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            found += [{"text": line["text"], "stars": int(line["stars"])} for line in lines]
+        lines = read_whole_table(path, ["stars", "text"])
+        found += [{"text": text, "stars": int(stars)} for _, (stars, text) in lines]
     return found
 
 

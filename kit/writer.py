@@ -18,7 +18,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
 from ftcourse.shards import WHOLE
 from kit.data import FROM_BANK, LANGS, bank, plans
-from kit.generate import STOP, capitalized, render
+from kit.generate import Review, render
 from kit.natural import natural
 from kit.near import MARKS
 from kit.texts import everyday, key, rows_of, simplified, traditional
@@ -75,7 +75,7 @@ def writer_texts(texts: Path) -> list[str]:
     """What it learns from, each text once."""
     chosen: dict[str, str] = {}
     for lang, sentences in tatoeba(texts).items():
-        clauses = [capitalized(clause.text(lang), lang) + STOP[lang].strip() for clause in bank()]
+        clauses = [render(Review((clause,), ()), lang) for clause in bank()]
         reviews = [render(plan, lang) for name in FROM_BANK for plan in plans(name)["train"] if len(plan.clauses) == 2]
         short = [*sentences, *(row["text"] for row in everyday(lang)), *(r.text for r in natural(lang, "train"))]
         if lang == "zh-Hant":

@@ -20,14 +20,14 @@ def corrections(table: Path) -> dict[str, str]:
 
 
 @cache
-def converter(name: str, table: Path) -> Callable[[str], str]:
-    """OpenCC's conversion `name`, then the corrections in a table, all in one pass, the longest first.
+def converter(name: str, table: Path | None = None) -> Callable[[str], str]:
+    """OpenCC's conversion `name`, then the corrections in a table if there is one, all in one pass, the longest first.
 
     >>> tools = Path(__file__).parent
     >>> converter("s2twp", tools / "s2twp.tsv")("模型的参数")
     '模型的參數'
     """
-    convert, right = OpenCC(name).convert, corrections(table)
+    convert, right = OpenCC(name).convert, corrections(table) if table else {}
     if not right:
         return convert
     wrong = re.compile("|".join(map(re.escape, sorted(right, key=len, reverse=True))))
