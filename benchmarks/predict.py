@@ -12,9 +12,11 @@ from datasets import load_dataset
 from transformers import AutoTokenizer, pipeline
 
 from benchmarks.measure import compare, report, take_turns
-from ftcourse.inference import BATCH_TOKENS, Predictor, batch_logits, load_classifier, token_batches
+from ftcourse.engine.batches import pad_rows, token_batches
+from ftcourse.engine.forward import BATCH_TOKENS, batch_logits
+from ftcourse.engine.models import load_classifier
+from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
-from ftcourse.loop import pad_rows
 
 NUM_TEXTS = 5000
 ROUNDS = 3

@@ -22,7 +22,9 @@ from transformers import (
 )
 
 from benchmarks.measure import Contestant
-from ftcourse.loop import TrainConfig, choose_precision, make_loader, quick_attention, train
+from ftcourse.engine.batches import make_loader
+from ftcourse.engine.precision import choose_precision, quick_attention
+from ftcourse.loop import TrainConfig, train
 
 LR = 3e-4
 BATCH = 16

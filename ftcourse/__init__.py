@@ -1,3 +1,3 @@
 """Fine-tuning pretrained transformers: the helpers that the course's notebooks export, one module a chapter."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -22,8 +22,8 @@ from typing import Annotated
 import typer
 
 import ftcourse
-from ftcourse.kit import LANGS
-from ftcourse.messages import message
+from ftcourse.engine.checks import LANGS
+from ftcourse.engine.messages import message
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -108,7 +108,7 @@ def finetune(
 
         given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
         given = {name: value for name, value in given.items() if value is not None}
-        config = replace(chapter.choose_config(None, model, lang), **given)
+        config = replace(chapter.default_config(model), **given)
         chapter.finetune(
             table,
             text=text,
@@ -213,16 +213,16 @@ def predict(
     force: Annotated[bool, typer.Option("--force", help=help_for("force"))] = False,
 ) -> None:
     with told(lang, "stopped_answers"):
-        from ftcourse import finetune as chapter
+        from ftcourse.engine.progress import quiet_libraries
+        from ftcourse.engine.tables import plain_texts
         from ftcourse.inference import Predictor
-        from ftcourse.tables import plain_texts
 
         if out.exists() and not force:
             raise FileExistsError(say(lang, "file_exists", name=str(out)))
         part, work = part_of(out, model, table, text, raw, lang), out.with_name(f".{out.name}.work")
         try:
             part.touch()
-            with chapter.quiet_libraries():
+            with quiet_libraries():
                 rows = plain_texts(table, text, lang, str(work))
                 predictor = Predictor(model)
                 counts = write_answers(part, rows, predictor, text, raw, lang)
@@ -283,7 +283,7 @@ def learn(
 
 
 def execute_aside(client, env: dict) -> None:
-    """Run a client's notebook in a thread of its own: in the main thread nbclient takes Ctrl-C for itself, and stumbles.
+    """Run a client's notebook in a thread of its own: in the main thread nbclient takes Ctrl-C for itself.
 
     Ctrl-C ends the kernel at once.
     """
@@ -344,14 +344,14 @@ def export(
     lang: Lang = DEFAULT_LANG,
 ) -> None:
     with told(lang):
-        from ftcourse.shards import export_model
+        from ftcourse.engine.assets import export_model
 
         typer.echo(say(lang, "exported", name=name, folder=export_model(name, folder)))
 
 
 def kit_state() -> str | None:
     """What is wrong with the kit, or else None."""
-    from ftcourse.kit import check_folder, manifest
+    from ftcourse.engine.assets import check_folder, manifest
 
     try:
         for folder in sorted({"/".join(path.split("/")[:2]) for path in manifest() if path.count("/") >= 2}):
@@ -378,7 +378,7 @@ def fontless() -> list[str]:
 
 def hub_state(lang: str) -> str:
     """Whether the Hub can be reached."""
-    from ftcourse.kit import hub_trouble
+    from ftcourse.engine.hub import hub_trouble
 
     return say(lang, "unreachable" if hub_trouble(3) else "reachable")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 
-from ftcourse.messages import message
+from ftcourse.engine.messages import message
 
 
 @dataclass(frozen=True)

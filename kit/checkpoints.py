@@ -25,7 +25,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from ftcourse.shards import INDEX, WHOLE
+from ftcourse.engine.assets import INDEX, WHOLE
 from kit.data import ASSETS, LANGS, rows
 from kit.distil import LAYERS, STATE, build_student, distil, read_vocabulary
 from kit.teacher import CACHE, NoTeacher, load_teacher

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from ftcourse.shards import INDEX
+from ftcourse.engine.assets import INDEX
 from kit.checkpoints import MAX_LENGTH, export_encoder
 from kit.data import rows
 from kit.distil import distil

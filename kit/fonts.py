@@ -14,31 +14,36 @@ from fontTools.subset import Options, Subsetter, load_font, save_font
 from ftcourse.kit import Kit
 from kit.data import ASSETS
 
-TARGET = ASSETS / "fonts" / "NotoSansCJKsc-subset.otf"
-FACE = 2  # of the collection: Simplified Chinese
+FONTS = ASSETS / "fonts"
+# Of each kind of Chinese: the file, and the number of its face in the collection.
+FACES = {"zh": ("NotoSansCJKsc-subset.otf", 2), "zh-Hant": ("NotoSansCJKtc-subset.otf", 3)}
 CATALOGUES = ASSETS.parent / "catalogues"
 
 
-def characters() -> set[str]:
-    """Every character of the kit's Chinese texts and of the messages in Chinese, and the letters of ASCII."""
-    texts = [string.printable.strip(), *(path.read_text(encoding="utf-8") for path in CATALOGUES.glob("zh*/*.json"))]
-    for lang in ("zh", "zh-Hant"):
-        for name in ("reviews", "films", "pairs", "natural"):
-            for split in load_dataset(*Kit(lang).dataset(name)).values():
-                texts += [text for column in split.column_names for text in split[column][:] if isinstance(text, str)]
+def characters(lang: str) -> set[str]:
+    """Every character of the kit's texts and of the messages in a kind of Chinese, and the letters of ASCII."""
+    messages = CATALOGUES.joinpath(lang).glob("*.json")
+    texts = [string.printable.strip(), *(path.read_text(encoding="utf-8") for path in messages)]
+    for name in ("reviews", "films", "pairs", "natural"):
+        for split in load_dataset(*Kit(lang).dataset(name)).values():
+            texts += [text for column in split.column_names for text in split[column][:] if isinstance(text, str)]
     return {character for text in texts for character in text}
 
 
-def subset(source: Path) -> None:
-    options = Options(font_number=FACE, desubroutinize=True, layout_features=[], name_IDs=["*"])
+def subset(source: Path, lang: str) -> Path:
+    """Writes the part of a font that a language needs."""
+    file, number = FACES[lang]
+    options = Options(font_number=number, desubroutinize=True, layout_features=[], name_IDs=["*"])
     font = load_font(str(source), options)
     subsetter = Subsetter(options)
-    subsetter.populate(text="".join(sorted(characters())))
+    subsetter.populate(text="".join(sorted(characters(lang))))
     subsetter.subset(font)
-    TARGET.parent.mkdir(exist_ok=True)
-    save_font(font, str(TARGET), options)
+    FONTS.mkdir(exist_ok=True)
+    save_font(font, str(FONTS / file), options)
+    return FONTS / file
 
 
 if __name__ == "__main__":
-    subset(Path(sys.argv[1]))
-    print(f"{TARGET}: {TARGET.stat().st_size:,} bytes, {len(characters())} characters")
+    for name in FACES:
+        target = subset(Path(sys.argv[1]), name)
+        print(f"{target}: {target.stat().st_size:,} bytes, {len(characters(name))} characters")

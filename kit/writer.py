@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
-from ftcourse.shards import WHOLE
+from ftcourse.engine.assets import WHOLE
 from kit.data import FROM_BANK, LANGS, bank, plans
 from kit.generate import Review, render
 from kit.natural import natural

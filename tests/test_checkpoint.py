@@ -20,8 +20,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import BertConfig, BertForSequenceClassification, default_data_collator
 
-from ftcourse import checkpoint
-from ftcourse.checkpoint import Checkpoints, claim_folder, read_checkpoint
+from ftcourse.engine import checkpoint
+from ftcourse.engine.checkpoint import Checkpoints, read_checkpoint
+from ftcourse.engine.folders import claim_folder
 from ftcourse.loop import TrainConfig, evaluate, train
 from tests.victim import main, run
 from tools.settings import ROOT

@@ -113,7 +113,7 @@ def test_a_run_that_fails_ends_with_1(reviews, tiny, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ftcourse.checkpoint.save_file", full)
+    monkeypatch.setattr("ftcourse.engine.checkpoint.save_file", full)
     said = finetune(reviews, tiny, code=1).output
     assert "No space left on device" in said and "Traceback" not in said
     (tmp_path / "file").write_text("")
@@ -201,7 +201,7 @@ def test_doctor_finds_a_damaged_kit(monkeypatch):
     def damaged(_):
         raise OSError("A file of the kit was altered: x")
 
-    monkeypatch.setattr("ftcourse.kit.check_folder", damaged)
+    monkeypatch.setattr("ftcourse.engine.assets.check_folder", damaged)
     assert "kit: A file of the kit was altered: x" in ask("doctor", code=1).output
 
 

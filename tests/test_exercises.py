@@ -7,8 +7,8 @@ import re
 import nbformat
 import pytest
 
+from ftcourse.engine.messages import CATALOGUES, catalogue, message
 from ftcourse.exercises import Checker
-from ftcourse.messages import CATALOGUES, catalogue, message
 from tools.markdown import unwrap_rtl
 from tools.settings import chapters, languages, notebook
 

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import evaluate
 import numpy as np
@@ -16,13 +17,15 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, EvalPrediction, pipeline
 
 from ftcourse import finetune as chapter
-from ftcourse.checkpoint import MARK
-from ftcourse.finetune import finetune, label_order, load_report, prepare, row_keys, sort_rows
+from ftcourse.engine.cleaning import label_order, prepare, row_keys, sort_rows
+from ftcourse.engine.folders import MARK
+from ftcourse.engine.report import load_report
+from ftcourse.engine.tables import find_encoding, plain_texts
+from ftcourse.finetune import finetune
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig
 from ftcourse.model import classifier
-from ftcourse.tables import find_encoding, plain_texts
 from ftcourse.trainer import metrics_for
 from tests.tiny import FAST, tiny_checkpoint, wild_table
 from tools.settings import ROOT
@@ -199,7 +202,7 @@ def test_pairs_of_texts(call, frame, tmp_path):
     predictor = call(frame, text=["review", "reply"])
     assert len(predictor.predict(["good food"], ["GOOD FOOD"]).labels) == 1
     assert load_report(tmp_path / "out").source["columns"] == ["review", "reply", "stars"]
-    with pytest.raises(ValueError, match="texts has 2 and pairs has 1"):
+    with pytest.raises(ValueError, match="texts has 2, pairs has 1"):
         predictor.predict(["a", "b"], ["c"])
 
 
@@ -339,14 +342,14 @@ def test_another_call_does_not_go_on_from_here(call, frame, changed, said, stopp
 
 def test_resuming_what_is_finished_trains_nothing(call, frame, monkeypatch):
     first = call(frame)
-    monkeypatch.setattr(chapter, "fit", None)
+    monkeypatch.setattr(chapter, "train", None)
     assert call(frame, resume=True).predict(["good"]).labels == first.predict(["good"]).labels
 
 
 @pytest.mark.parametrize("number", range(1, 8))
 def test_a_full_disk_while_saving_loses_nothing(call, frame, tmp_path, monkeypatch, number):
     """The n-th move of a file fails; then there is room again."""
-    replace = chapter.os.replace
+    replace = os.replace
 
     def limited(source, target):
         if "out/.part" in str(source):
@@ -357,7 +360,7 @@ def test_a_full_disk_while_saving_loses_nothing(call, frame, tmp_path, monkeypat
 
     saved = []
     with monkeypatch.context() as patch:
-        patch.setattr(chapter.os, "replace", limited)
+        patch.setattr(os, "replace", limited)
         with pytest.raises(OSError, match="cannot be saved in .*: No space left on device; make room") as error:
             call(frame)
     assert "\n" not in str(error.value) and not (tmp_path / "out" / "report.json").exists()
@@ -467,7 +470,7 @@ def test_an_output_folder_that_is_a_file_is_refused(call, frame, tmp_path):
 def test_weights_in_a_pickle_are_not_read(call, frame, tmp_path, tiny):
     folder = tmp_path / "pickled"
     AutoTokenizer.from_pretrained(tiny).save_pretrained(folder)
-    config = json.loads((chapter.Path(tiny) / "config.json").read_text())
+    config = json.loads((Path(tiny) / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config))
     torch.save({}, folder / "pytorch_model.bin")
     with pytest.raises(ValueError, match="no model could be loaded from .*pickled.*safetensors"):
@@ -504,7 +507,7 @@ def test_a_name_on_a_hub_that_cannot_be_reached_is_told_at_once(call, frame, mon
 
     monkeypatch.setattr("socket.socket.connect", nowhere)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("ftcourse.kit.hub_trouble", lambda: "The Hub cannot be reached.")
+    monkeypatch.setattr("ftcourse.engine.hub.hub_trouble", lambda: "The Hub cannot be reached.")
     with pytest.raises(ValueError, match="no model could be loaded from 'google-bert/bert-base-cased': The Hub cannot"):
         call(frame, model="google-bert/bert-base-cased")
 

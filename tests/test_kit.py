@@ -13,11 +13,11 @@ import torch
 from fontTools.ttLib import TTFont
 from transformers import AutoModel, AutoTokenizer, pipeline
 
-import ftcourse.kit as kit_module
+from ftcourse.engine import assets, hub
+from ftcourse.engine.assets import export_model
 from ftcourse.inference import Predictor
 from ftcourse.kit import ASSETS, LANGS, NAMES, Kit, check_folder, manifest
-from ftcourse.shards import export_model
-from kit.fonts import TARGET, characters
+from kit.fonts import FACES, FONTS, characters
 from kit.writer import BEGINNINGS, SEEDS
 
 CHECKPOINTS = ("encoder", "stars", "sentiment", "writer")
@@ -28,7 +28,7 @@ def copied_kit(tmp_path, monkeypatch):
     """A copy of the kit's metrics, to be damaged."""
     shutil.copytree(ASSETS / "metrics", tmp_path / "metrics")
     shutil.copy(ASSETS / "manifest.json", tmp_path)
-    monkeypatch.setattr(kit_module, "ASSETS", tmp_path)
+    monkeypatch.setattr(assets, "ASSETS", tmp_path)
     for function in (manifest, check_folder):
         function.cache_clear()
     yield tmp_path
@@ -52,10 +52,11 @@ def test_manifest_holds_the_results():
     assert all(f"natural {lang} 300 encoder" in results for lang in LANGS)
 
 
-def test_the_font_for_pictures_has_every_chinese_character_of_the_texts():
-    wanted = {character for character in characters() if "\u4e00" <= character <= "\u9fff"}
+@pytest.mark.parametrize("lang", FACES)
+def test_the_font_for_pictures_has_every_chinese_character_of_the_texts(lang):
+    wanted = {character for character in characters(lang) if "\u4e00" <= character <= "\u9fff"}
     assert len(wanted) > 2000
-    assert wanted <= {chr(code) for code in TTFont(TARGET).getBestCmap()}
+    assert wanted <= {chr(code) for code in TTFont(FONTS / FACES[lang][0]).getBestCmap()}
 
 
 def test_the_card_of_the_writer_shows_every_continuation():
@@ -143,7 +144,7 @@ def test_the_hub_out_of_reach_is_said_within_seconds():
 
 
 def test_hub_names(monkeypatch):
-    monkeypatch.setattr(kit_module, "check_hub", lambda: None)
+    monkeypatch.setattr(hub, "check_hub", lambda: None)
     english, arabic = Kit("en", source="hub"), Kit("ar", source="hub")
     assert english.dataset("reviews") == ("Yelp/yelp_review_full",)
     assert english.model("encoder") == "google-bert/bert-base-cased"
@@ -154,7 +155,7 @@ def test_hub_names(monkeypatch):
 
 
 def test_natural_comes_from_the_kit_in_any_case(monkeypatch):
-    monkeypatch.setattr(kit_module, "check_hub", lambda: None)
+    monkeypatch.setattr(hub, "check_hub", lambda: None)
     assert Kit("ar", source="hub").dataset("natural") == Kit("ar", source="kit").dataset("natural")
 
 
@@ -218,7 +219,7 @@ def test_a_damaged_encoder_is_found_where_stars_are_asked_for(tmp_path, monkeypa
     (tmp_path / "models" / "encoder").mkdir()
     (tmp_path / "models" / "encoder" / "shared.safetensors").write_bytes(b"broken")
     shutil.copy(ASSETS / "manifest.json", tmp_path)
-    monkeypatch.setattr(kit_module, "ASSETS", tmp_path)
+    monkeypatch.setattr(assets, "ASSETS", tmp_path)
     check_folder.cache_clear()
     with pytest.raises(OSError, match=r"was altered: .*encoder.*shared\.safetensors.*Restore the kit"):
         Kit().model("stars")

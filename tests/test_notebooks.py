@@ -4,7 +4,6 @@ import ast
 import filecmp
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -67,7 +66,7 @@ def test_modules_are_what_the_notebooks_export(copy):
 
 def test_a_change_in_a_notebook_shows_in_its_module(copy):
     path = copy / "nbs/en/00_start.ipynb"
-    path.write_text(path.read_text(encoding="utf-8").replace("def known(", "def known_name("), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("def on_hub(", "def at_hub("), encoding="utf-8")
     assert "kit.py" in export_differences(copy)
 
 
@@ -92,9 +91,6 @@ def test_form(lang, chapter):
     assert "find_spec" in nb.cells[1].source
     assert nb.cells[2].metadata.tags == ["parameters"] and nb.cells[2].source == f'lang = "{lang}"'
     cells = code_cells(nb)
-    lengths = [len(cell.source.splitlines()) for cell in cells]
-    assert statistics.median(lengths) <= 6 and max(lengths) <= 25
-    assert sum("assert " in cell.source for cell in cells) * 4 >= len(cells)
     assert "image/png" in str([cell.outputs for cell in cells])
     headings = [
         line for cell in nb.cells if cell.cell_type == "markdown" for line in re.findall(r"^## (.+)", cell.source, re.M)
@@ -127,21 +123,14 @@ def test_imports_stand_apart(lang, chapter):
 
 
 def test_chapters_import_only_earlier_ones():
-    modules = {
-        "exercises": "",
-        "checkpoint": "",
-        "messages": "",
-        "report": "",
-        "shards": "",
-        "tables": "",
-    }  # written by hand: every chapter may use them
+    modules = {"exercises": "", "engine": ""}  # below the lessons: every chapter may use them
     for chapter in chapters():
         nb = read("en", chapter)
         modules[nb.metadata.nbdev.default_exp] = chapter
         for cell in code_cells(nb):
             for module in re.findall(r"^\s*(?:from|import) ftcourse\.(\w+)", cell.source, re.M):
                 assert module in modules, f"{chapter} imports {module}, which no earlier chapter exports"
-    assert len(modules) == len(chapters()) + 6
+    assert len(modules) == len(chapters()) + 2
 
 
 @pytest.mark.parametrize("chapter", chapters())

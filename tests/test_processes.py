@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from ftcourse.data import LengthBatches
-from ftcourse.loop import TrainConfig, make_loader
+from ftcourse.engine.batches import make_loader
+from ftcourse.loop import TrainConfig
 from tests.victim import tiny_data
 from tools.settings import ROOT
 

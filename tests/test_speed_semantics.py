@@ -7,9 +7,13 @@ from datasets import load_dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, set_seed
 
 from ftcourse.data import tokenize
-from ftcourse.inference import Predictor, batch_probabilities, load_classifier, token_batches
+from ftcourse.engine.batches import make_loader, pad_rows, token_batches
+from ftcourse.engine.checks import SAMPLINGS
+from ftcourse.engine.models import load_classifier
+from ftcourse.engine.precision import faster_precision
+from ftcourse.inference import Predictor, batch_probabilities
 from ftcourse.kit import Kit
-from ftcourse.loop import SAMPLINGS, TrainConfig, faster_precision, make_loader, pad_rows, train
+from ftcourse.loop import TrainConfig, train
 
 KIT = Kit()
 
@@ -45,8 +49,8 @@ def test_predictions_are_those_of_unsorted_unbatched_texts(texts, one_by_one, ba
 
 
 def test_predictions_do_not_depend_on_where_groups_end(texts, one_by_one, monkeypatch):
-    monkeypatch.setattr("ftcourse.inference.GROUP", 10)
-    monkeypatch.setattr("ftcourse.inference.BATCH_TOKENS", {"cpu": 100})
+    monkeypatch.setattr("ftcourse.engine.forward.GROUP", 10)
+    monkeypatch.setattr("ftcourse.engine.forward.BATCH_TOKENS", {"cpu": 100})
     assert np.allclose(Predictor(KIT.model("stars")).predict(texts).probabilities, one_by_one, atol=1e-4)
 
 
@@ -142,7 +146,7 @@ def test_measuring_the_precision_leaves_no_trace(reviews, tokenizer):
 
 def test_half_precision_is_only_taken_where_it_saves_a_tenth(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("ftcourse.loop.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("ftcourse.engine.precision.time.perf_counter", lambda: clock[0])
 
     def choose(half_seconds):
         def work(precision):

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from ftcourse.finetune import prepare
+from ftcourse.engine.cleaning import prepare
+from ftcourse.engine.tables import find_encoding, plain_texts
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
-from ftcourse.tables import find_encoding, plain_texts
 from ftcourse.tokens import show_tokens
 
 ODD = [

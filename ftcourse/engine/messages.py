@@ -4,7 +4,7 @@ import json
 from functools import cache
 from pathlib import Path
 
-CATALOGUES = Path(__file__).parent / "catalogues"
+CATALOGUES = Path(__file__).parents[1] / "catalogues"
 
 
 @cache
@@ -29,3 +29,12 @@ def message(lang: str, name: str, key: str, /, **values) -> str:
     if key not in texts:
         raise KeyError(f"no message {key!r} in the catalogue {name!r}; known: {', '.join(sorted(texts))}")
     return texts[key].format(**values)
+
+
+def trouble(lang: str, key: str, /, **values) -> ValueError:
+    """The error to raise for something wrong with a call or a table, in the words of the language.
+
+    >>> trouble("en", "empty_file", name="a.csv")
+    ValueError("'a.csv' is empty; expected a table with a header and a row or more")
+    """
+    return ValueError(message(lang, "finetune", f"error.{key}", **values))

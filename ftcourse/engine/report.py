@@ -1,17 +1,25 @@
 """The report of a fine-tuning: as a page of its own, in a notebook, in a terminal, and as the model's card."""
 
 import base64
+import importlib.metadata
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
+from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
+import numpy as np
+from datasets import Dataset
+from transformers.utils import is_in_notebook
 
-from ftcourse.loop import History, plot_history
-from ftcourse.messages import message
-from ftcourse.tokens import direction
+from ftcourse.engine.batches import token_lengths
+from ftcourse.engine.cleaning import Prepared
+from ftcourse.engine.messages import message
+from ftcourse.engine.plots import plot_history
+from ftcourse.engine.views import bar, direction, shaded, table_html
 
 STYLE = (
     "body{font-family:system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;line-height:1.5}"
@@ -24,49 +32,9 @@ STYLE = (
 USE = 'from transformers import pipeline\n\nclassify = pipeline("text-classification", model=".")'
 
 
-def table_html(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table in HTML. Texts are escaped, and each runs in its own direction; a `Markup` cell is taken as it is.
-
-    >>> "&lt;b&gt;" in table_html(["text"], [["<b>"]])
-    True
-    """
-    head = "".join(f'<th dir="auto">{escape(name)}</th>' for name in header)
-    body = "".join(f"<tr>{''.join(map(cell_html, row))}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-class Markup(str):
-    """HTML for a whole cell of a table."""
-
-
-def cell_html(value: object) -> str:
-    """A cell of a table: numbers to the end, texts in their own direction.
-
-    >>> cell_html(0.98765), cell_html("a<b")
-    ('<td class="n">0.988</td>', '<td dir="auto">a&lt;b</td>')
-    """
-    if isinstance(value, Markup):
-        return value
-    if isinstance(value, int | float):
-        return f'<td class="n">{value:.3f}</td>' if isinstance(value, float) else f'<td class="n">{value}</td>'
-    return f'<td dir="auto">{escape(str(value))}</td>'
-
-
-def bar(share: float) -> Markup:
-    """A cell with a bar, full at 1."""
-    return Markup(f'<td style="min-width:10rem"><div class="bar" style="width:{100 * share:.1f}%"></div></td>')
-
-
-def shaded(count: int, total: int) -> Markup:
-    """A cell with a count, the darker the larger its share of `total`."""
-    share = count / max(total, 1)
-    colour = "white" if share > 0.5 else "black"
-    return Markup(f'<td class="n" style="background:rgba(0,114,178,{share:.2f});color:{colour}">{count}</td>')
-
-
 def curve_png(history: dict) -> str:
     """The learning curve as a picture, in base64."""
-    plot_history(History(**history))
+    plot_history(SimpleNamespace(**history))
     buffer = io.BytesIO()
     plt.savefig(buffer, format="png", dpi=110)
     plt.close()
@@ -211,7 +179,8 @@ class Report:
         """A page of its own, which needs nothing else; from right to left in Arabic."""
         title, way = self.say("title"), direction(self.say("title"))
         return (
-            f'<!DOCTYPE html><html lang="{self.lang}" dir="{way}"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+            f'<!DOCTYPE html><html lang="{self.lang}" dir="{way}">'
+            f'<head><meta charset="utf-8"><title>{escape(title)}</title>'
             f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{self.body_html()}</body></html>\n"
         )
 
@@ -271,3 +240,85 @@ def cell_text(value: object) -> str:
     'a\\\\|b'
     """
     return " ".join(escape(str(value)).split()).replace("|", "\\|")
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that a result depends on.
+
+    >>> "torch" in versions()
+    True
+    """
+    return {name: importlib.metadata.version(name) for name in ("torch", "transformers", "datasets", "scikit-learn")}
+
+
+def label_counts(prepared: Prepared) -> list[dict]:
+    """How many rows each label has in training and in validation.
+
+    >>> rows = Dataset.from_dict({"text": ["good", "bad"], "label": [1, 0]})
+    >>> label_counts(Prepared(rows, rows, ["bad", "good"], {}, 2, {}))[0]
+    {'label': 'bad', 'train': 1, 'valid': 1}
+    """
+    counts = [np.bincount(part["label"][:], minlength=len(prepared.names)) for part in (prepared.train, prepared.valid)]
+    return [
+        {"label": name, "train": int(counts[0][n]), "valid": int(counts[1][n])} for n, name in enumerate(prepared.names)
+    ]
+
+
+def cut_texts(parts: Sequence[Dataset], length: int) -> dict[str, int]:
+    """How many rows of tokenized parts have as many tokens as the model reads: what went beyond is cut off.
+
+    >>> cut_texts([Dataset.from_dict({"input_ids": [[2, 5, 3], [2, 3]]})], 3)
+    {'rows': 1, 'length': 3}
+    """
+    return {"rows": sum(int((token_lengths(part) >= length).sum()) for part in parts), "length": length}
+
+
+def report_on(prepared: Prepared, history, found: dict, lang: str, **made) -> Report:
+    """The report of a training; `found` is what `measure` returns, and `made` are `seconds`, `setting` and `cut`.
+
+    >>> from ftcourse.finetune import accuracy_f1, measure
+    >>> from ftcourse.loop import History
+    >>> rows = Dataset.from_dict({"text": ["good", "bad"], "label": [1, 0]})
+    >>> prepared, always = Prepared(rows, rows, ["bad", "good"], {}, 2, {}), {"majority": np.array([0, 0])}
+    >>> found = measure(prepared, np.eye(2)[[1, 0]], always, accuracy_f1)
+    >>> report_on(prepared, History(), found, "en", seconds={}, setting={}).names
+    ['bad', 'good']
+    """
+    story = {"source": prepared.source, "read": prepared.read, "dropped": prepared.dropped, "history": vars(history)}
+    return Report(lang=lang, labels=label_counts(prepared), **story, **found, **made, versions=versions())
+
+
+def setting_of(model: str, config) -> dict:
+    """The model's name, without the folder that it lies in, and the configuration.
+
+    >>> from ftcourse.loop import TrainConfig
+    >>> setting_of("google-bert/bert-base-cased", TrainConfig())["model"]
+    'google-bert/bert-base-cased'
+    """
+    return {"model": Path(model).name if Path(model).is_dir() else model} | vars(config)
+
+
+def load_report(folder: str | Path) -> Report:
+    """The report in a folder that `finetune` filled. Raises `FileNotFoundError` where there is none.
+
+    >>> load_report("nowhere")
+    Traceback (most recent call last):
+    FileNotFoundError: ...'nowhere/report.json'
+    """
+    return Report(**json.loads((Path(folder) / "report.json").read_text(encoding="utf-8")))
+
+
+def show_report(folder: str | Path) -> None:
+    """The report in a folder that `finetune` filled: a page in a notebook, or else text.
+
+    >>> show_report("nowhere")
+    Traceback (most recent call last):
+    FileNotFoundError: ...'nowhere/report.json'
+    """
+    report = load_report(folder)
+    if is_in_notebook():
+        from IPython.display import display
+
+        display(report)
+    else:
+        print(report)

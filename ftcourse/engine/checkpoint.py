@@ -7,7 +7,7 @@ import os
 import random
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from datasets import Dataset
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ftcourse.engine.folders import check_begun, claim_folder, reason, sync
+
 KEPT = 2
-MARK = ".ftcourse.json"  # in a folder that a call of `finetune` has begun to fill
 
 
 def random_state() -> dict:
@@ -104,82 +105,6 @@ def data_hash(data: Dataset) -> str:
     return digest.hexdigest()
 
 
-def claim_folder(folder: str | os.PathLike, resume: bool = False, begun: str = "checkpoint-*.safetensors") -> Path:
-    """The folder, made where it was missing. One with something in it is only taken with `resume`.
-
-    `begun` is the pattern of a file that tells that there is something to go on with.
-
-    Raises `FileExistsError` where it is not empty, `OSError` where it cannot be made or written to.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as there:
-    ...     claim_folder(f"{there}/model").is_dir()
-    True
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        taken = any(not path.name.startswith(".trial-") for path in folder.iterdir())
-        trial = folder / f".trial-{os.getpid()}"
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        raise OSError(f"cannot write to the folder {str(folder)!r}: {error.strerror}; choose another") from error
-    if taken and not resume:
-        go_on = ", or go on with what was begun there: resume=True" if any(folder.glob(begun)) else ""
-        advice = f"choose another folder{go_on}"
-        raise FileExistsError(f"the folder {str(folder)!r} is not empty, and nothing is overwritten; {advice}")
-    return folder
-
-
-def check_begun(what: str, begun: Mapping, now: Mapping, names: Iterable[str], advice: str) -> None:
-    """Make sure that work goes on as it was begun; a `ValueError` tells the first of the names that has another value.
-
-    >>> check_begun("the work", {"lr": 5e-4}, {"lr": 1e-4}, ["lr"], "call it as then")
-    Traceback (most recent call last):
-    ValueError: the work was begun with lr=0.0005, not 0.0001; call it as then, or choose another folder
-    """
-    for name in names:
-        if begun.get(name) != now.get(name):
-            was = f"{name}={begun.get(name)!r}, not {now.get(name)!r}"
-            raise ValueError(f"{what} was begun with {was}; {advice}, or choose another folder")
-
-
-def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Path:
-    """The folder for a call, which is noted in it; with `resume`, a folder that the same call has begun to fill.
-
-    Raises `FileExistsError` for any other folder that is not empty, `ValueError` where another call was noted.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as there:
-    ...     folder = claim_run(f"{there}/model", False, {"lr": 5e-4})
-    ...     claim_run(folder, True, {"lr": 1e-4})
-    Traceback (most recent call last):
-    ValueError: the work in '...model' was begun with lr=0.0005, not 0.0001; ...
-    """
-    mark, call = Path(folder) / MARK, json.loads(json.dumps(call))
-    if not (resume and mark.is_file()):
-        folder = claim_folder(folder, begun=MARK)
-        fresh = folder / f".trial-{os.getpid()}"
-        fresh.write_text(json.dumps(call), encoding="utf-8")
-        os.replace(fresh, mark)
-        return folder
-    begun = json.loads(mark.read_text(encoding="utf-8"))
-    check_begun(f"the work in {str(folder)!r}", begun, call, call, "call it as then")
-    return claim_folder(folder, resume=True)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file or folder is really on the disk."""
-    if os.name == "nt" and path.is_dir():
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], state: dict) -> None:
     """Write a checkpoint whole or not at all; an `OSError` in one line says why not."""
     part = path.with_suffix(".part")
@@ -192,11 +117,6 @@ def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], state: dict) 
         part.unlink(missing_ok=True)
         advice = "make room there, then go on from the last good checkpoint with resume=True"
         raise OSError(f"cannot write the checkpoint {str(path)!r}: {reason(error)}; {advice}") from error
-
-
-def reason(error: Exception) -> str:
-    """Why something failed, in one line."""
-    return " ".join((getattr(error, "strerror", None) or str(error)).split())
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
@@ -232,42 +152,42 @@ class Checkpoints:
         """The checkpoints there are, the newest first."""
         return sorted(self.folder.glob("checkpoint-*.safetensors"), reverse=True)
 
-    def save(self, training) -> None:
-        """Write where `training`, a `ftcourse.loop.Training`, stands; then drop all older files but one."""
+    def save(self, run) -> None:
+        """Write where `run`, a `ftcourse.engine.run.Run`, stands; then drop all older files but one."""
         states = gather_object([random_state()])
-        if not training.accelerator.is_main_process:
+        if not run.accelerator.is_main_process:
             return
-        path = self.folder / f"checkpoint-{training.step:08}.safetensors"
-        write_checkpoint(path, *self.capture(training, states))
+        path = self.folder / f"checkpoint-{run.step:08}.safetensors"
+        write_checkpoint(path, *self.capture(run, states))
         for old in self.paths()[KEPT:]:
             old.unlink()
 
-    def capture(self, training, states: list[dict]) -> tuple[dict[str, torch.Tensor], dict]:
+    def capture(self, run, states: list[dict]) -> tuple[dict[str, torch.Tensor], dict]:
         """All tensors and all the rest of a training, with the random state of each process."""
-        model = training.accelerator.unwrap_model(training.model)
-        optimizer = training.optimizer.state_dict()
+        model = run.accelerator.unwrap_model(run.model)
+        optimizer = run.optimizer.state_dict()
         tensors = {f"model.{name}": tensor.detach().contiguous() for name, tensor in weights(model)}
         for number, values in optimizer["state"].items():
             tensors |= {f"optimizer.{number}.{name}": tensor.contiguous() for name, tensor in values.items()}
-        scaler = training.accelerator.scaler
+        scaler = run.accelerator.scaler
         return tensors, {
             "plan": self.plan,
-            "precision": training.accelerator.mixed_precision,
-            "finished": training.finished,
-            "history": asdict(training.history),
-            "losses": [loss.item() for loss in training.losses],
-            "elapsed": time.perf_counter() - training.started,
-            "order": training.order if training.losses else order_state(training.loader),
+            "precision": run.accelerator.mixed_precision,
+            "finished": run.finished,
+            "history": asdict(run.history),
+            "losses": [loss.item() for loss in run.losses],
+            "elapsed": time.perf_counter() - run.started,
+            "order": run.order if run.losses else order_state(run.loader),
             "groups": optimizer["param_groups"],
-            "schedule": training.scheduler.state_dict(),
+            "schedule": run.scheduler.state_dict(),
             "scaler": scaler.state_dict() if scaler else None,
             "random": states,
         }
 
-    def restore(self, training) -> None:
+    def restore(self, run) -> None:
         """Bring a training, just started, to where the newest whole checkpoint stands; to its start without one."""
         if self.found:
-            apply(training, *self.found)
+            apply(run, *self.found)
             self.found = None
 
     def newest(self) -> tuple[dict[str, torch.Tensor], dict] | None:
@@ -293,32 +213,32 @@ class Checkpoints:
         check_begun(what, begun, plan, sorted({*plan, *begun}), advice)
 
 
-def apply(training, tensors: dict[str, torch.Tensor], state: dict) -> None:
+def apply(run, tensors: dict[str, torch.Tensor], state: dict) -> None:
     """Give a training, just started, the tensors and the state of a checkpoint.
 
     Raises `ValueError` where it was begun with another number of processes.
     """
-    accelerator, optimizer = training.accelerator, {}
+    accelerator, optimizer = run.accelerator, {}
     if len(state["random"]) != accelerator.num_processes:
         begun, now = len(state["random"]), accelerator.num_processes
         raise ValueError(f"the training was begun in {begun} processes, not in {now}; go on with as many as then")
     with torch.no_grad():
-        for name, tensor in weights(accelerator.unwrap_model(training.model)):
+        for name, tensor in weights(accelerator.unwrap_model(run.model)):
             tensor.copy_(tensors[f"model.{name}"])
     for name, tensor in tensors.items():
         kind, number, *rest = name.split(".")
         if kind == "optimizer":
             optimizer.setdefault(int(number), {})[rest[0]] = tensor
-    training.optimizer.load_state_dict({"state": optimizer, "param_groups": state["groups"]})
-    training.scheduler.load_state_dict(state["schedule"])
+    run.optimizer.load_state_dict({"state": optimizer, "param_groups": state["groups"]})
+    run.scheduler.load_state_dict(state["schedule"])
     if state["scaler"]:
         accelerator.scaler.load_state_dict(state["scaler"])
-    training.history = type(training.history)(**state["history"])
-    training.losses = [torch.tensor(loss, device=accelerator.device) for loss in state["losses"]]
-    training.finished, training.started = state["finished"], time.perf_counter() - state["elapsed"]
-    training.order, training.random = state["order"], state["random"][accelerator.process_index]
-    if training.order is not None:
-        order_generator(training.loader).set_state(torch.tensor(training.order, dtype=torch.uint8))
-    training.loader.set_epoch(len(training.history.steps))
-    training.progress.update(training.step)
-    set_random_state(training.random)
+    run.history = type(run.history)(**state["history"])
+    run.losses = [torch.tensor(loss, device=accelerator.device) for loss in state["losses"]]
+    run.finished, run.started = state["finished"], time.perf_counter() - state["elapsed"]
+    run.order, run.random = state["order"], state["random"][accelerator.process_index]
+    if run.order is not None:
+        order_generator(run.loader).set_state(torch.tensor(run.order, dtype=torch.uint8))
+    run.loader.set_epoch(len(run.history.steps))
+    run.progress.update(run.step)
+    set_random_state(run.random)

@@ -1,92 +1,78 @@
 """Tables of all kinds, read as texts: the encoding is found out, and each error names file, row and column."""
 
-import codecs
 import csv
 import io
 import re
 import reprlib
 import warnings
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset, DatasetDict, Features, Value
+from datasets import Dataset, DatasetDict, Features, Value, load_dataset
+from datasets.exceptions import DatasetGenerationError
 
-from ftcourse.checkpoint import reason
-from ftcourse.data import read_table
-from ftcourse.messages import message
+from ftcourse.engine.encodings import find_encoding
+from ftcourse.engine.folders import reason
+from ftcourse.engine.messages import trouble
 
-ENCODINGS = {"en": ("cp1252",), "ar": ("cp1256",), "zh": ("gb18030",), "zh-Hant": ("big5hkscs", "gb18030")}
+CSV_OPTIONS = {"encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""]}
 
 
-def trouble(lang: str, key: str, /, **values) -> ValueError:
-    """The error to raise for something wrong with a call or a table, in the words of the language.
+JSON_OPTIONS = {"encoding": "utf-8-sig"}
 
-    >>> trouble("en", "empty_file", name="a.csv")
-    ValueError("'a.csv' is empty; expected a table with a header and a row or more")
+
+READERS = {
+    ".csv": ("csv", CSV_OPTIONS),
+    ".tsv": ("csv", CSV_OPTIONS | {"sep": "\t"}),
+    ".json": ("json", JSON_OPTIONS),
+    ".jsonl": ("json", JSON_OPTIONS),
+    ".parquet": ("parquet", {}),
+}
+
+
+def check_table_file(path: Path) -> None:
+    """Make sure that a file has a known suffix, exists, and is not empty.
+
+    Raises `ValueError`, listing the known suffixes, or `FileNotFoundError`.
+
+    >>> check_table_file(Path("films.xlsx"))
+    Traceback (most recent call last):
+    ValueError: cannot tell the format of 'films.xlsx' by its suffix; known: .csv, .tsv, .json, .jsonl, .parquet
     """
-    return ValueError(message(lang, "finetune", f"error.{key}", **values))
+    if path.suffix.lower() not in READERS:
+        raise ValueError(f"cannot tell the format of {path.name!r} by its suffix; known: {', '.join(READERS)}")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}; check its name, and the folder you are working in")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path.name!r} is empty; expected a table with a row or more")
 
 
-def bad_bytes(path: Path, encoding: str) -> tuple[int, int, bytes] | None:
-    """Line, byte in the line, and bytes of the first thing in a file that an encoding does not know, or else None.
+def read_table(path: str | Path, **options) -> Dataset:
+    """A table from a file: CSV, TSV, JSON, JSON lines or Parquet, by suffix; `options` go to `load_dataset`.
+
+    In a CSV, an empty cell is a gap (`None`), and words such as "NA" stay words. Raises `FileNotFoundError` for
+    no such file, `ValueError` for an unknown suffix, for no rows, and for what cannot be read, with the reason.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "a.csv").write_bytes(b"text\\nCaf\\xe9\\n")
-    ...     bad_bytes(Path(folder, "a.csv"), "utf-8"), bad_bytes(Path(folder, "a.csv"), "cp1252")
-    ((2, 4, b'\\xe9'), None)
+    ...     _ = Path(folder, "own.tsv").write_text("text\\tlabel\\nGood.\\t1\\n")
+    ...     read_table(Path(folder, "own.tsv"), cache_dir=folder)[0]
+    {'text': 'Good.', 'label': 1}
     """
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode(encoding)
-            except UnicodeDecodeError as error:
-                return number, error.start + 1, line[error.start : error.end]
-    return None
-
-
-def mostly_foreign(path: Path) -> bool:
-    """Whether more than a quarter of the letters in a file are none of English: then the old Western encoding is not
-    that of the file, though nearly any bytes are valid in it.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "a.csv").write_bytes("text\\nرائع جدا\\n".encode("cp1256"))
-    ...     mostly_foreign(Path(folder, "a.csv"))
-    True
-    """
-    with open(path, "rb") as file:
-        letters = [byte for byte in file.read(1_000_000) if byte >= 0x80 or chr(byte).isalpha()]
-    return sum(byte >= 0x80 for byte in letters) * 4 > len(letters)
-
-
-def find_encoding(path: Path, lang: str) -> str:
-    """The encoding of a text file: UTF-8, with or without a mark at its start, UTF-16, or an old one of the language.
-
-    Raises `ValueError`, with line and byte, where it is none of them.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "a.csv").write_bytes("text\\nجيد\\n".encode("cp1256"))
-    ...     find_encoding(Path(folder, "a.csv"), "ar")
-    'cp1256'
-    """
-    with open(path, "rb") as file:
-        start = file.read(3)
-    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        return "utf-16"
-    utf8 = "utf-8-sig" if start == codecs.BOM_UTF8 else "utf-8"
-    tried = (utf8, *ENCODINGS[lang])
-    for encoding in tried:
-        if bad_bytes(path, encoding) is None and not (encoding == "cp1252" and mostly_foreign(path)):
-            return encoding
-    line, column, found = bad_bytes(path, utf8)
-    raise trouble(
-        lang, "encoding", name=path.name, line=line, column=column, found=found.hex(" "), tried=", ".join(tried)
-    )
+    path = Path(path)
+    check_table_file(path)
+    builder, defaults = READERS[path.suffix.lower()]
+    try:
+        return load_dataset(builder, data_files=escape(str(path)), split="train", **(defaults | options))
+    except (DatasetGenerationError, ValueError) as error:
+        if "corresponds to no data" in str(error):
+            raise ValueError(f"{path.name!r} has no rows; expected a table with a row or more") from None
+        advice = "mend the file, or pass an option of load_dataset such as encoding=... or sep=..."
+        raise ValueError(f"cannot read {path.name!r} as {builder}: {error.__cause__ or error}; {advice}") from error
 
 
 ONE_COLUMN = "\x1f"  # a character that no text has

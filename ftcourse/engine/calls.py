@@ -1,0 +1,60 @@
+"""What a call of `finetune` asks for, and what tells it from another."""
+
+import reprlib
+from dataclasses import replace
+from pathlib import Path
+
+from ftcourse.engine.checks import LANGS, known
+from ftcourse.engine.messages import trouble
+from ftcourse.engine.run import plan_of
+
+
+def check_call(
+    text: object, label: object, lang: str, output_dir: object, metrics: object = None, config: object = None
+) -> list[str]:
+    """The columns that a call of `finetune` names, texts first; a `ValueError` says what is wrong with the call.
+
+    >>> check_call(["premise", "hypothesis"], "verdict", "en", "model")
+    ['premise', 'hypothesis', 'verdict']
+    """
+    known("language", lang, LANGS)
+    texts = [text] if isinstance(text, str) else text
+    if not isinstance(texts, list | tuple) or len(texts) not in (1, 2) or not all(isinstance(t, str) for t in texts):
+        raise trouble(lang, "text_type", given=reprlib.repr(text))
+    if not isinstance(label, str):
+        raise trouble(lang, "label_type", given=reprlib.repr(label))
+    columns = [*texts, label]
+    for name in columns:
+        if columns.count(name) > 1:
+            raise trouble(lang, "same_column", given=name)
+    if not isinstance(output_dir, str | Path) or not str(output_dir):
+        raise trouble(lang, "output_type", given=output_dir)
+    if metrics is not None and not callable(metrics):
+        raise trouble(lang, "metrics", given=metrics)
+    if config is not None and not hasattr(config, "accumulation"):
+        raise trouble(lang, "config", given=config)
+    return columns
+
+
+def call_of(table: object, columns: list[str], model: str | Path | None, validation: float, config, lang: str) -> dict:
+    """What tells one call of `finetune` from another, as far as the result depends on it.
+
+    >>> from ftcourse.loop import TrainConfig
+    >>> call_of("data/a.csv", ["text", "label"], None, 0.1, TrainConfig(), "en")["table"]
+    'a.csv'
+    """
+    table = Path(table).name if isinstance(table, str | Path) else type(table).__name__
+    model = str(Path(model).resolve()) if model and Path(model).is_dir() else model
+    call = {"table": table, "columns": columns, "model": model, "validation": validation, "lang": lang}
+    return call | plan_of(config)
+
+
+def plain(config):
+    """A configuration with numbers of Python in place of those of NumPy, so that it can be written down.
+
+    >>> from ftcourse.loop import TrainConfig
+    >>> import numpy as np
+    >>> type(plain(TrainConfig(lr=np.float64(1e-4))).lr).__name__
+    'float'
+    """
+    return replace(config, **{name: value.item() for name, value in vars(config).items() if hasattr(value, "item")})

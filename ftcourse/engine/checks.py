@@ -1,0 +1,153 @@
+"""What can be wrong with arguments, names and texts: asked once, answered with what was given, what was expected and
+what to do."""
+
+import math
+import reprlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral, Real
+
+LANGS = ("en", "ar", "zh", "zh-Hant")
+PRECISIONS = ("no", "bf16", "fp16", "auto")
+SAMPLINGS = ("group_by_length", "random")
+LEAST = {"epochs": 1, "batch_size": 1, "accumulation": 1, "workers": 0, "save_steps": 1, "seed": 0}
+
+
+def known(kind: str, name: str, names: tuple[str, ...]) -> str:
+    """The name itself, where it is one of `names`; a `ValueError` lists them where it is not.
+
+    >>> known("language", "ar", ("en", "ar"))
+    'ar'
+    """
+    if name not in names:
+        raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(names)}")
+    return name
+
+
+def check_number(name: str, value: float, least: float | None = None, *, whole: bool = False) -> float:
+    """The value, called `name` in messages, where it is a number, `least` or more; above 0 without `least`.
+
+    >>> check_number("epochs", 0, 1, whole=True)
+    Traceback (most recent call last):
+    ValueError: epochs must be a whole number, 1 or more; got 0
+    """
+    kind = Integral if whole else Real
+    good = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or (value <= 0 if least is None else value < least):
+        bound = "above 0" if least is None else f"{least} or more"
+        raise ValueError(f"{name} must be a {'whole ' if whole else ''}number, {bound}; got {value!r}")
+    return int(value) if whole else value
+
+
+def check_config(config) -> None:
+    """Make sure that each value of a `TrainConfig` can be used; a `ValueError` names the first that cannot.
+
+    >>> from ftcourse.loop import TrainConfig
+    >>> check_config(TrainConfig(epochs=1))
+    """
+    for name, least in LEAST.items():
+        check_number(name, getattr(config, name), least, whole=True)
+    for name in ("warmup", "weight_decay"):
+        check_number(name, getattr(config, name), 0)
+    check_number("lr", config.lr)
+    if config.clip is not None:
+        check_number("clip", config.clip)
+    if config.precision is not None:
+        known("precision", config.precision, PRECISIONS)
+    known("sampling", config.sampling, SAMPLINGS)
+
+
+def check_kind(name: str, value: object, kind: type) -> None:
+    """Make sure that a value, called `name` in the message, is of a kind; or else a `ValueError`.
+
+    >>> check_kind("config", 3, dict)
+    Traceback (most recent call last):
+    ValueError: config must be a dict; got 3
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} must be a {kind.__name__}; got {value!r}")
+
+
+def check_functions(collate: Callable, metrics: Callable | None) -> None:
+    """Make sure that these are two functions, or one and None; or else a `ValueError`.
+
+    >>> check_functions(list, "accuracy")
+    Traceback (most recent call last):
+    ValueError: metrics must be a function, as ftcourse.trainer.metrics_for makes one; got 'accuracy'
+    """
+    if not callable(collate):
+        raise ValueError(f"collate must be a function, such as DataCollatorWithPadding(tokenizer); got {collate!r}")
+    if metrics is not None and not callable(metrics):
+        raise ValueError(f"metrics must be a function, as ftcourse.trainer.metrics_for makes one; got {metrics!r}")
+
+
+def as_texts(texts: Iterable[str], name: str = "texts", *, least: int = 0, first: int = 0) -> list[str]:
+    """The texts as a list, from a list, a column of a data set, a generator or anything else that gives `str`.
+
+    Raises `ValueError` for a single `str`, for a table, for fewer than `least`, and for an entry that is no `str`,
+    with its position, counted from `first`.
+
+    >>> as_texts(text.strip() for text in (" a", "b "))
+    ['a', 'b']
+    """
+    if isinstance(texts, str):
+        raise ValueError(f"{name} is a single str, {reprlib.repr(texts)}; put it in a list: [text]")
+    if not isinstance(texts, Iterable) or isinstance(texts, Mapping) or getattr(texts, "ndim", 1) != 1:
+        raise ValueError(f"{name} is of type {type(texts).__name__}; expected a list or a column of str")
+    texts = list(texts)
+    if len(texts) < least:
+        raise ValueError(f"{name} is empty; expected at least one str")
+    for position, text in enumerate(texts, first):
+        if not isinstance(text, str):
+            found = f"{reprlib.repr(text)} (type {type(text).__name__})"
+            raise ValueError(f"{name}[{position}] is {found}; expected a str. Fill in or leave out missing texts.")
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            advice = 'mend it with text.encode("utf-8", "replace").decode()'
+            raise ValueError(f"{name}[{position}] has half a character (a lone surrogate); {advice}")
+    return texts
+
+
+def as_inputs(texts: Iterable[str], pairs: Iterable[str] | None = None) -> list[str] | list[tuple[str, str]]:
+    """The texts as a list, or as pairs with the texts in `pairs`; a `ValueError` where the two have different lengths.
+
+    >>> as_inputs(["a", "b"], ["c", "d"])
+    [('a', 'c'), ('b', 'd')]
+    """
+    texts = as_texts(texts)
+    if pairs is None:
+        return texts
+    pairs = as_texts(pairs, "pairs")
+    check_same_length(texts=texts, pairs=pairs)
+    return list(zip(texts, pairs, strict=True))
+
+
+def check_same_length(**columns: Sequence) -> None:
+    """Raises `ValueError`, naming the lengths, where they are not all the same.
+
+    >>> check_same_length(texts=["a", "b"], references=[0, 1])
+    """
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise ValueError(f"{found}; expected one entry for each text in all of them")
+
+
+def check_names(labels: Sequence[str]) -> list[str]:
+    """The names of the labels as a list.
+
+    Raises `ValueError` for fewer than two, for one that is no text or is empty, and for one that occurs twice.
+
+    >>> check_names(("bad", "good"))
+    ['bad', 'good']
+    """
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise ValueError(f"labels is {labels!r}; expected a list of names, as in ['bad', 'good']")
+    labels = list(labels)
+    if len(labels) < 2:
+        raise ValueError(f"labels has {len(labels)} entries: {labels}; a classifier needs two or more names")
+    wrong = [label for label in labels if not isinstance(label, str) or not label.strip()]
+    if wrong:
+        raise ValueError(f"labels has entries that are no names: {wrong}; give each label a text")
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise ValueError(f"labels has names that occur twice: {repeated}; name each label once")
+    return labels

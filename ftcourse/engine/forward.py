@@ -1,0 +1,136 @@
+"""Batches run through a model: their logits, losses and labels, in the order of the rows."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object, send_to_device
+from datasets import Dataset
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel
+
+from ftcourse.engine.batches import Collate, pad_rows, quicker, token_batches, token_lengths
+from ftcourse.engine.columns import IGNORED
+from ftcourse.engine.precision import faster_precision
+
+SHARE = ContextVar("share", default=(0, 1))  # of the rows that this process evaluates: its number, and of how many
+
+
+@contextmanager
+def shared(share: int, shares: int) -> Iterator[None]:
+    """While it lasts, `evaluation_batches` gives this process its share only, and `gathered` joins them all.
+
+    >>> with shared(1, 2):
+    ...     SHARE.get()
+    (1, 2)
+    """
+    token = SHARE.set((share, shares))
+    try:
+        yield
+    finally:
+        SHARE.reset(token)
+
+
+def evaluation_batches(
+    data: Dataset, collate: Collate, batch_size: int, device: torch.device
+) -> Iterator[tuple[list[int], Mapping[str, torch.Tensor]]]:
+    """Row numbers and their batch on a device, the longest rows first: a batch too large fails at once.
+
+    >>> from transformers import default_data_collator
+    >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]})
+    >>> [rows for rows, _ in evaluation_batches(data, default_data_collator, 3, torch.device("cpu"))]
+    [[0, 1, 2], [3]]
+    """
+    share, shares = SHARE.get()
+    order = np.argsort(-token_lengths(data), kind="stable").tolist()
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)][share::shares]
+    options = {"collate_fn": quicker(collate), "pin_memory": torch.cuda.is_available()}
+    loader = DataLoader(data, batch_sampler=batches, **options)
+    for rows, batch in zip(batches, loader, strict=True):
+        yield rows, send_to_device(batch, device, non_blocking=True)
+
+
+def result_of(rows: list[int], outputs, labels: torch.Tensor, *, keep: bool) -> tuple:
+    """Rows, sum of losses, number of labels that count, logits and labels of a batch.
+
+    Without `keep` the logits, which can be large, are left out.
+    """
+    count = (labels != IGNORED).sum()
+    loss = torch.where(count > 0, outputs.loss, 0) * count
+    return rows, loss, count, outputs.logits if keep else outputs.logits[:0].clone(), labels
+
+
+def gathered(results: list[tuple]) -> list[tuple]:
+    """The results of all processes that share the rows, on the processor."""
+    results = [(rows, *(tensor.cpu() for tensor in tensors)) for rows, *tensors in results]
+    return gather_object(results) if SHARE.get()[1] > 1 else results
+
+
+def stack_rows(parts: Sequence[torch.Tensor]) -> np.ndarray:
+    """The rows of all parts in one array; rows of different lengths are filled up with -100.
+
+    >>> stack_rows([torch.tensor([[1, 2]]), torch.tensor([[3]])]).tolist()
+    [[1, 2], [3, -100]]
+    """
+    same = len({part.shape[1:] for part in parts}) == 1
+    rows = torch.cat(list(parts)) if same else pad_sequence([row for part in parts for row in part], True, IGNORED)
+    return (rows.float() if rows.is_floating_point() else rows).numpy()
+
+
+@torch.inference_mode()
+def batch_logits(
+    batches: Iterable[Mapping[str, torch.Tensor]], model: PreTrainedModel, precision: str = "no"
+) -> torch.Tensor:
+    """The logits of all batches, shape (rows, num_labels), worked out in a precision: "no" for 32 bits, or "bf16".
+
+    >>> from ftcourse.engine.models import load_classifier
+    >>> from ftcourse.kit import Kit
+    >>> batch_logits([{"input_ids": torch.tensor([[2, 3]])}], load_classifier(Kit("en").model("stars"))).shape
+    torch.Size([1, 5])
+    """
+    device = model.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        parts = [
+            model(**{name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}).logits
+            for batch in batches
+        ]
+    return torch.cat(parts).float()
+
+
+GROUP = 1024  # texts that are tokenized in one go
+BATCH_TOKENS = {"cpu": 2048}  # elsewhere 32768
+
+
+def by_length(texts: Sequence) -> list[list[int]]:
+    """Row numbers in groups of texts of similar length, as many as are tokenized in one go.
+
+    >>> by_length(["abc", "a"])
+    [[1, 0]]
+    """
+    order = sorted(range(len(texts)), key=lambda row: len("".join(texts[row])))
+    return [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
+
+
+def group_probabilities(predictor, texts: list[str] | list[tuple[str, str]]) -> np.ndarray:
+    """Probabilities of shape (len(texts), num_labels), in batches of similar length; a `Predictor` says how.
+
+    >>> from ftcourse.inference import Predictor
+    >>> from ftcourse.kit import Kit
+    >>> group_probabilities(Predictor(Kit().model("stars")), ["Lovely."]).shape
+    (1, 5)
+    """
+    model, tokenizer, max_length = predictor.model, predictor.tokenizer, predictor.max_length
+    encoded = tokenizer(texts, truncation=max_length is not None, max_length=max_length)
+    lengths = [len(ids) for ids in encoded["input_ids"]]
+    batches = token_batches(lengths, predictor.batch_size, BATCH_TOKENS.get(model.device.type, 32768))
+    if predictor.precision == "auto":
+        middle = pad_rows(encoded, batches[len(batches) // 2], tokenizer)
+        predictor.precision = faster_precision(partial(batch_logits, [middle], model), model.device)
+    logits = batch_logits((pad_rows(encoded, rows, tokenizer) for rows in batches), model, predictor.precision)
+    probabilities = np.zeros(logits.shape, dtype=np.float32)
+    probabilities[[row for rows in batches for row in rows]] = logits.softmax(dim=-1).cpu().numpy()
+    return probabilities

@@ -1,0 +1,97 @@
+"""The Hugging Face Hub: switched on or off, reachable or not, and models loaded from it or from a folder safely."""
+
+import os
+import sys
+from pathlib import Path
+from threading import Thread
+
+from ftcourse.engine.checks import known
+
+OFFLINE_SWITCHES = {
+    "HF_HUB_OFFLINE": ("huggingface_hub.constants", "datasets.config"),
+    "HF_DATASETS_OFFLINE": ("datasets.config",),
+    "HF_EVALUATE_OFFLINE": ("evaluate.config",),
+}
+
+
+ASKED_OFFLINE = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def set_offline(offline: bool) -> None:
+    """Keep the Hugging Face libraries off the network or let them use it, whether they are imported yet or not.
+
+    >>> set_offline(True)
+    >>> os.environ["HF_HUB_OFFLINE"]
+    '1'
+    """
+    for variable, modules in OFFLINE_SWITCHES.items():
+        os.environ[variable] = str(int(offline))
+        for module in modules:
+            if module in sys.modules:
+                setattr(sys.modules[module], variable, offline)
+
+
+def hub_trouble(seconds: float = 5) -> str:
+    """What is wrong with the Hub: it is switched off, or does not answer within some seconds. Empty where it answers.
+
+    >>> hub_trouble(0).startswith("The Hugging Face Hub")
+    True
+    """
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        by_kit = 'by the kit; Kit(lang, source="hub") switches it on'
+        return f"The Hugging Face Hub is switched off {'by HF_HUB_OFFLINE' if ASKED_OFFLINE else by_kit}."
+    replies = []
+
+    def ask() -> None:
+        try:
+            replies.append(get_session().head(constants.ENDPOINT, timeout=seconds))
+        except Exception as error:
+            replies.append(error)
+
+    thread = Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    answered = replies and not isinstance(replies[0], Exception)
+    return "" if answered else f"The Hugging Face Hub ({constants.ENDPOINT}) cannot be reached."
+
+
+def check_hub() -> None:
+    """Make sure that the Hub answers. `ConnectionError`, with a way back, where it does not.
+
+    >>> set_offline(True)
+    >>> check_hub()
+    Traceback (most recent call last):
+    ConnectionError: The Hugging Face Hub is switched off ...
+    """
+    if trouble := hub_trouble():
+        back = 'go back to the kit: Kit(lang, source="kit"), with the environment variable FTCOURSE_SOURCE unset'
+        raise ConnectionError(f"{trouble} Check your connection, or {back}.")
+
+
+def why_offline(name: str | os.PathLike) -> str:
+    """Why a model is looked for on this machine only; empty for a folder, and where the Hub answers.
+
+    >>> why_offline(Path(__file__).parent)
+    ''
+    """
+    return "" if Path(name).is_dir() else hub_trouble()
+
+
+SOURCES = ("kit", "hub")
+
+
+def choose_source(source: str | None) -> str:
+    """The source asked for, or set in the variable `FTCOURSE_SOURCE`, or "kit"; readies the libraries for it.
+
+    Raises `ValueError` for an unknown source, `ConnectionError` for the Hub where it cannot be reached.
+
+    >>> choose_source("kit")
+    'kit'
+    """
+    source = known("source", source or os.environ.get("FTCOURSE_SOURCE") or "kit", SOURCES)
+    set_offline(source == "kit" or ASKED_OFFLINE)
+    if source == "hub" and not ASKED_OFFLINE:
+        check_hub()
+    return source

@@ -1,0 +1,81 @@
+"""Scores: what a metric takes, which score decides, and what logits and labels come to."""
+
+import inspect
+import reprlib
+from collections.abc import Callable, Sequence
+from numbers import Real
+
+import evaluate
+import numpy as np
+import torch
+from transformers import EvalPrediction
+
+from ftcourse.engine.forward import stack_rows
+
+Metrics = Callable[[EvalPrediction], dict[str, float]]
+
+
+def options_of(metrics: Sequence[evaluate.EvaluationModule], options: dict) -> list[dict]:
+    """For each loaded metric those of the `options` that its calculation takes.
+
+    Raises `ValueError` for what is no loaded metric, and for an option that none of them takes.
+
+    >>> from ftcourse.kit import Kit
+    >>> options_of([evaluate.load(*Kit().metric("f1"))], {"average": "macro"})
+    [{'average': 'macro'}]
+    """
+    if not metrics or not all(hasattr(metric, "compute") for metric in metrics):
+        raise ValueError(f"expected metrics as evaluate.load(...) returns them, got {list(metrics) or 'none'}")
+    taken = [taken_by(metric, options) for metric in metrics]
+    if unknown := options.keys() - {name for names in taken for name in names}:
+        raise ValueError(f"none of the metrics takes {sorted(unknown)}; see the metric's inputs_description")
+    return taken
+
+
+def taken_by(metric: evaluate.EvaluationModule, options: dict) -> dict:
+    """Those of the `options` that one metric's calculation takes."""
+    if parts := getattr(metric, "evaluation_modules", None):  # of evaluate.combine, which hands on all or nothing
+        taken = [taken_by(part, options) for part in parts]
+        return {name: value for name, value in options.items() if all(name in one for one in taken)}
+    parameters = inspect.signature(getattr(metric, "_compute", metric.compute)).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return {name: value for name, value in options.items() if takes_all or name in parameters}
+
+
+def best_metric(metrics: Metrics | None, labels: Sequence[int], num_labels: int) -> str:
+    """Name of the score by which epochs are compared: the first that `metrics` returns, or else the loss.
+
+    Raises `ValueError` where `metrics` is not a function that returns scores.
+
+    >>> best_metric(None, [0, 1], 2)
+    'loss'
+    """
+    if metrics is None:
+        return "loss"
+    if not callable(metrics):
+        raise ValueError(f"metrics must be a function, got a {type(metrics).__name__}; metrics_for(...) makes one")
+    scores = metrics(EvalPrediction(predictions=np.eye(num_labels)[labels], label_ids=np.array(labels)))
+    if not isinstance(scores, dict) or not scores:
+        raise ValueError(f"metrics must return a dictionary of scores, got {scores!r}")
+    return next(iter(scores))
+
+
+def score_rows(results: list[tuple], metrics: Metrics | None) -> dict[str, float]:
+    """The mean loss, and what `metrics` makes of logits and labels, in the order of the row numbers.
+
+    >>> result = ([1, 0], torch.tensor(1.2), torch.tensor(2), torch.eye(2), torch.tensor([0, 1]))
+    >>> score_rows([result], lambda prediction: {"first": int(prediction.label_ids[0])})
+    {'loss': 0.6..., 'first': 1.0}
+    """
+    rows, losses, counts, logits, labels = zip(*results, strict=True)
+    scores = {"loss": (torch.stack(losses).sum() / torch.stack(counts).sum()).item()}
+    if metrics is None:
+        return scores
+    order = np.argsort([row for group in rows for row in group])
+    found = metrics(EvalPrediction(stack_rows(logits)[order], stack_rows(labels)[order]))
+    if not isinstance(found, dict):
+        raise ValueError(f"metrics must return a dictionary of scores, got {found!r}")
+    wrong = {name: score for name, score in found.items() if not isinstance(score, Real) and getattr(score, "ndim", 1)}
+    if wrong:
+        raise ValueError(f"metrics must return a number for each score, got {reprlib.repr(wrong)}")
+    return scores | {name: float(score) for name, score in found.items()}

@@ -1,0 +1,82 @@
+"""A training in one process or in many: a fresh `Accelerator` each time, and a model that comes back as it was."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from transformers import PreTrainedModel
+
+
+@contextmanager
+def modes_kept(model: torch.nn.Module) -> Iterator[None]:
+    """Puts each part of the model back into the mode, training or not, in which it was before.
+
+    >>> layer = torch.nn.Dropout()
+    >>> with modes_kept(layer):
+    ...     _ = layer.eval()
+    >>> layer.training
+    True
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """The model in evaluation mode; on leaving, each of its parts is back in the mode it was found in.
+
+    >>> layer = torch.nn.Dropout().train()
+    >>> with evaluating(layer):
+    ...     layer.training
+    False
+    >>> layer.training
+    True
+    """
+    with modes_kept(model):
+        yield model.eval()
+
+
+@contextmanager
+def fresh_accelerator(precision: str | None) -> Iterator[Accelerator]:
+    """An `Accelerator` with this precision, whatever the process used before; afterwards all is as it was.
+
+    >>> with fresh_accelerator("bf16") as accelerator:
+    ...     accelerator.mixed_precision
+    'bf16'
+    """
+    earlier = dict(AcceleratorState._shared_state)
+    AcceleratorState._reset_state()
+    try:
+        accelerator = Accelerator(mixed_precision=precision)
+        accelerator.sync_gradients = True
+        yield accelerator
+    finally:
+        AcceleratorState._shared_state.clear()
+        AcceleratorState._shared_state.update(earlier)
+
+
+@contextmanager
+def accelerator_for(model: PreTrainedModel, precision: str | None) -> Iterator[Accelerator]:
+    """An `Accelerator` to train `model` with; afterwards the model is as before, but for its weights and its device.
+
+    >>> layer = torch.nn.Dropout().eval()
+    >>> with accelerator_for(layer, None) as accelerator:
+    ...     _ = accelerator.prepare(layer).train()
+    >>> layer.training
+    False
+    """
+    patched = "forward" in vars(model)
+    with fresh_accelerator(precision) as accelerator, modes_kept(model):
+        try:
+            yield accelerator
+        finally:
+            accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+            model.zero_grad()
+            if not patched:
+                vars(model).pop("forward", None)

@@ -1,0 +1,221 @@
+"""A training under way, for the loop of chapter 06: `begun` readies its parts, at the start or at the last checkpoint;
+a `Run` hands out batches, weighs their losses and keeps what happened."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel
+
+from ftcourse.engine.batches import Collate, make_loader
+from ftcourse.engine.checkpoint import Checkpoints, data_hash, model_hash, order_state, set_random_state
+from ftcourse.engine.columns import IGNORED
+from ftcourse.engine.forward import shared
+from ftcourse.engine.optimizers import make_optimizer, make_scheduler
+from ftcourse.engine.precision import choose_precision, quick_attention
+from ftcourse.engine.processes import accelerator_for
+from ftcourse.engine.progress import make_bar
+
+Batch = Mapping[str, torch.Tensor]
+
+
+@dataclass
+class Run:
+    """The parts of a training under way, as `accelerator` prepared them, with all that happened so far, up to `step`.
+
+    `scored` says that an epoch ends with a score or callbacks, before which all is saved.
+    """
+
+    accelerator: Accelerator
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    loader: DataLoader
+    config: object
+    history: object
+    progress: tqdm
+    losses: list[torch.Tensor] = field(default_factory=list)
+    checkpoints: Checkpoints | None = None
+    scored: bool = False
+    finished: bool = False
+    started: float = 0.0
+    order: list[int] | None = None
+    random: dict | None = None
+
+    @property
+    def step(self) -> int:
+        """How many steps were made, in all epochs."""
+        return len(self.history.losses) + len(self.losses)
+
+    @property
+    def network(self) -> PreTrainedModel:
+        """The model without what `accelerate` put around it."""
+        return self.accelerator.unwrap_model(self.model)
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the last step was left out, because a gradient was too large for 16 bits."""
+        return self.accelerator.optimizer_step_was_skipped
+
+    def groups(self) -> Iterator[list[Batch]]:
+        """The batches of this epoch that no step was made with yet, as many at a time as a step takes.
+
+        After a checkpoint, random numbers go on from there.
+        """
+        if not self.losses:
+            self.started, self.order = time.perf_counter(), order_state(self.loader)
+        batches, done = iter(self.loader), len(self.losses) * self.config.accumulation
+        if sum(1 for _ in islice(batches, done)):
+            set_random_state(self.random)
+        while group := list(islice(batches, self.config.accumulation)):
+            yield group
+
+    def weighted(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, torch.Tensor]]:
+        """Each batch of a step with its weight: its share of all labels that count, in all processes.
+
+        Gradients are exchanged with the other processes after the last batch only.
+        """
+        counts = [(batch["labels"] != IGNORED).sum().float() for batch in batches]
+        total = self.accelerator.reduce(torch.stack(counts).sum(), reduction="sum").clamp(min=1)
+        for number, (batch, count) in enumerate(zip(batches, counts, strict=True), start=1):
+            with nullcontext() if number == len(batches) else self.accelerator.no_sync(self.model):
+                yield batch, count / total
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """The model's loss for a batch; 0 where none of its labels counts."""
+        with quick_attention(self.accelerator.device, self.accelerator.mixed_precision):
+            loss = self.model(**batch).loss
+        return torch.where((batch["labels"] != IGNORED).any(), loss, 0)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Adds a loss's gradients to those there are; processes average theirs, so it counts for each."""
+        self.accelerator.backward(loss * self.accelerator.num_processes)
+
+    def clip_gradients(self) -> None:
+        """Shortens the gradients, all together, to the length that the configuration allows."""
+        if self.config.clip is not None:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
+
+    def end_step(self, loss: torch.Tensor) -> None:
+        """Notes this process's part of a step's loss; each `save_steps` steps, all is saved."""
+        self.losses.append(loss)
+        self.progress.update()
+        if self.step % self.config.save_steps == 0:
+            self.save()
+
+    def end_epoch(self) -> None:
+        """Hands the epoch's losses, of all processes, and the seconds to the history."""
+        if self.scored:
+            self.save()
+        losses, self.losses = self.accelerator.reduce(torch.stack(self.losses), reduction="sum"), []
+        self.history.end_epoch(losses.tolist(), time.perf_counter() - self.started)
+
+    def end_round(self, callbacks: Iterable[Callable]) -> None:
+        """Calls what is to be called after an epoch; the training ends where one returns true, or all is done."""
+        stops = [callback(self.network, self.history) for callback in callbacks]
+        self.finished = any(stops) or len(self.history.steps) == self.config.epochs
+        self.save()
+
+    def sharing(self):
+        """While it lasts, each process evaluates its share of the rows, and all get the score of the whole."""
+        return shared(self.accelerator.process_index, self.accelerator.num_processes)
+
+    def save(self) -> None:
+        """Writes a checkpoint, where there is a folder for them."""
+        if self.checkpoints:
+            self.checkpoints.save(self)
+
+    def interrupted(self) -> None:
+        """Brings losses and learning rates of an unfinished epoch into the history."""
+        self.history.losses += [loss.item() * self.accelerator.num_processes for loss in self.losses]
+        del self.history.lrs[len(self.history.losses) :]
+
+
+def plan_of(config) -> dict:
+    """The decisions of a configuration that a training's result depends on, by name.
+
+    >>> from ftcourse.loop import TrainConfig
+    >>> plan_of(TrainConfig(lr=3e-4))["lr"]
+    0.0003
+    """
+    return {name: value for name, value in vars(config).items() if name not in ("workers", "save_steps")}
+
+
+def open_checkpoints(folder: str | Path | None, resume: bool, config, data: Dataset, model) -> Checkpoints | None:
+    """Where checkpoints go, for this training and no other; None without a folder.
+
+    Raises `FileExistsError` for a folder that is not empty, without `resume`; `ValueError` for `resume` without one.
+
+    >>> open_checkpoints(None, False, None, Dataset.from_dict({"input_ids": [[2, 3]]}), torch.nn.Linear(2, 2))
+    """
+    if folder is None:
+        if resume:
+            raise ValueError("resume=True needs output_dir, the folder with the checkpoints; got None")
+        return None
+    return Checkpoints(folder, {**plan_of(config), "data": data_hash(data), "weights": model_hash(model)}, resume)
+
+
+def start_run(
+    model: PreTrainedModel, data: Dataset, collate: Collate, config, history, accelerator: Accelerator
+) -> Run:
+    """All parts, ready for the first step: seeded, on their device, with no gradients left over from before."""
+    set_seed(config.seed, device_specific=True)
+    loader = make_loader(data, collate, config, accelerator.num_processes)
+    wrapped, loader = accelerator.prepare(model, loader)
+    optimizer = make_optimizer(model, config.lr, config.weight_decay)
+    optimizer.zero_grad()
+    num_steps = config.epochs * math.ceil(len(loader) / config.accumulation)
+    scheduler = make_scheduler(optimizer, config.warmup, num_steps)
+    optimizer, bar = accelerator.prepare(optimizer), make_bar(num_steps, accelerator)
+    return Run(accelerator, wrapped, optimizer, scheduler, loader, config, history, bar)
+
+
+@contextmanager
+def begun(
+    model: PreTrainedModel,
+    data: Dataset,
+    collate: Collate,
+    config,
+    history,
+    *,
+    output_dir: str | Path | None = None,
+    resume: bool = False,
+    scored: bool = False,
+) -> Iterator[Run]:
+    """A training at its start or, with `resume`, at its last checkpoint; afterwards `model` is as before, but trained.
+
+    A `KeyboardInterrupt` carries the history on its way out.
+
+    >>> from ftcourse.engine.models import load_classifier
+    >>> from ftcourse.kit import Kit
+    >>> from ftcourse.loop import History, TrainConfig
+    >>> data, config = Dataset.from_dict({"input_ids": [[2, 3]] * 5}), TrainConfig(epochs=2, batch_size=2)
+    >>> with begun(load_classifier(Kit().model("stars")), data, list, config, History()) as run:
+    ...     len(run.loader), run.progress.total
+    (3, 6)
+    """
+    checkpoints = open_checkpoints(output_dir, resume, config, data, model)
+    precision = checkpoints.precision if checkpoints else None
+    with accelerator_for(model, precision or choose_precision(model, data, collate, config)) as accelerator:
+        run = start_run(model, data, collate, config, history, accelerator)
+        run.checkpoints, run.scored = checkpoints, scored
+        if checkpoints:
+            checkpoints.restore(run)
+        try:
+            yield run
+        except KeyboardInterrupt as interrupt:
+            run.interrupted()
+            interrupt.history = run.history
+            raise
+        finally:
+            run.progress.close()
