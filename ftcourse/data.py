@@ -16,7 +16,7 @@ from numbers import Integral
 from pathlib import Path
 
 import numpy as np
-from datasets import ClassLabel, Dataset, load_dataset
+from datasets import Dataset, load_dataset
 from datasets.exceptions import DatasetGenerationError
 from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerBase
