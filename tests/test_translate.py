@@ -10,6 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tools import settings, translate
 from tools.conversion import converter, corrections
 from tools.learn import run_notebook
+from tools.links import broken_links
 from tools.markdown import fixed_parts, unwrap_rtl, wrap_rtl
 from tools.settings import ROOT, chapters, languages, notebook
 from tools.translate import NotebookError, accept, check, deviations, main, read, sync
@@ -59,6 +60,14 @@ def edit(lang: str, cell_id: str, **changes) -> None:
 
 def cell(lang: str, cell_id: str) -> nbformat.NotebookNode:
     return next(cell for cell in read(notebook(lang, "00_small")).cells if cell.id == cell_id)
+
+
+def add(new: nbformat.NotebookNode) -> None:
+    """A cell more in the English notebook."""
+    path = notebook("en", "00_small")
+    nb = read(path)
+    nb.cells.append(new)
+    nbformat.write(nb, path)
 
 
 def said(notes: list) -> list[tuple[str, str]]:
@@ -150,6 +159,24 @@ def test_fixed_parts_must_be_those_of_the_english(project, source, part):
     translated("zh")
     edit("zh", "why", source=source)
     assert said(check(["zh"], ["00_small"]))[0][1].startswith(f"{part} differ")
+
+
+def test_further_reading_may_be_another_in_each_language(project):
+    translated("zh")
+    add(new_markdown_cell("## Further reading\n\n[a](https://a.org)", id="further"))
+    sync(["zh"], ["00_small"])
+    edit("zh", "further", source="## 延伸阅读\n\n[文档一](https://b.org)，[文档二](https://c.org)")
+    assert check(["zh"], ["00_small"]) == []
+
+
+def test_a_link_that_leads_nowhere_in_the_course_is_found(project):
+    text = "[a](00_small.ipynb) [b](gone.ipynb) [c](glossary.md#loss) [d](glossary.md#gain) [e](https://a.org)"
+    edit("en", "why", source=f"{text}, but not `[f](gone.md)`.")
+    (project / "nbs/en/glossary.md").write_text('<a id="loss"></a>\n', encoding="utf-8")
+    assert said(broken_links("en", "00_small")) == [
+        ("why", "gone.ipynb leads nowhere: there is no file gone.ipynb"),
+        ("why", "glossary.md#gain leads nowhere: glossary.md has no gain"),
+    ]
 
 
 def test_prose_in_latin_script_is_found(project):
