@@ -12,6 +12,7 @@ from tools.conversion import converter, corrections
 from tools.learn import run_notebook
 from tools.links import broken_links
 from tools.markdown import fixed_parts, unwrap_rtl, wrap_rtl
+from tools.own import EXAMPLES, missing_numbers, tagged, ungrounded
 from tools.settings import ROOT, chapters, languages, notebook
 from tools.translate import NotebookError, accept, check, deviations, main, read, sync
 
@@ -95,7 +96,7 @@ def test_code_is_the_same_in_all_languages():
             english, other = (read(notebook(one, chapter)).cells for one in ("en", lang))
             for ours, theirs in zip(english, other, strict=True):
                 assert (ours.id, ours.cell_type) == (theirs.id, theirs.cell_type)
-                if ours.cell_type == "code":
+                if ours.cell_type == "code" and not tagged(ours, EXAMPLES):
                     expected = f'lang = "{lang}"' if ours.source == 'lang = "en"' else ours.source
                     assert theirs.source == expected, (lang, chapter, ours.id)
                     compared += 1
@@ -167,6 +168,149 @@ def test_further_reading_may_be_another_in_each_language(project):
     sync(["zh"], ["00_small"])
     edit("zh", "further", source="## 延伸阅读\n\n[文档一](https://b.org)，[文档二](https://c.org)")
     assert check(["zh"], ["00_small"]) == []
+
+
+OWN_CELL = {"id": "look", "metadata": {"tags": ["own"]}}
+
+
+@pytest.fixture
+def own(project):
+    """The small chapter with a cell of own prose, translated into Chinese."""
+    translated("zh")
+    add(new_markdown_cell("Of 200 texts, `lang` and `good` have 3. [a](https://a.org)\n\n```\nx\n```", **OWN_CELL))
+    sync(["zh"], ["00_small"])
+    return "`lang` 有 45 个，`好` 和 `很好` 也在里面。[文档](https://a.org)\n\n```\nx\n```"
+
+
+def test_own_prose_may_have_other_numbers_and_examples(own):
+    edit("zh", "look", source=own)
+    assert check(["zh"], ["00_small"]) == []
+    assert cell("zh", "look").metadata.tags == ["own"]
+    edit("en", "look", source=cell("en", "look").source + " More.")
+    assert said(check(["zh"], ["00_small"])) == [("look", "stale")]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "part"),
+    [
+        ("`lang`", "`length`", "code"),
+        ("a.org", "b.org", "links"),
+        ("\nx\n", "\ny\n", "code blocks"),
+        ("45", "<b>45</b>", "tags"),
+    ],
+)
+def test_own_prose_keeps_api_links_blocks_of_code_and_tags(own, was, now, part):
+    edit("zh", "look", source=own.replace(was, now))
+    assert said(check(["zh"], ["00_small"]))[0][1].startswith(f"{part} differ")
+
+
+def screen(prose: str, *outputs) -> list:
+    cells = [
+        new_code_cell("show(model, lr=1)", outputs=list(outputs)),
+        new_markdown_cell(wrap_rtl(prose), **OWN_CELL),
+        new_code_cell("2", outputs=[new_output("stream", text="later 77")]),
+    ]
+    return ungrounded(new_notebook(cells=cells))
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "0.82 or 82 % or 82.3%",
+        "1,234 rows, two models, F1 and GPT2",
+        "`model`, `model.train()`, `lr=3`, `None` and `show(7)`",
+        "`▁good` and `'bad'`",
+        "1. one\n2. two",
+        "see [chapter 05](05_trainer.ipynb) and $x^9$",
+        "```\n99\n```",
+    ],
+)
+def test_own_prose_speaks_of_what_is_shown(prose):
+    table = {"text/plain": "accuracy 0.8234", "text/html": "<td style='width: 5px'>1234</td><td>▁good</td>"}
+    assert screen(prose, new_output("display_data", table), new_output("stream", text="bad\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("prose", "missing"),
+    [
+        ("0.83", "0.83"),
+        ("82", "82"),
+        ("82 %", ""),
+        ("83 %", "83%"),
+        ("77 comes later", "77"),
+        ("`▁bad` and `model`", "`▁bad`"),
+        ("5 px is no output", "5"),
+    ],
+)
+def test_own_prose_that_speaks_of_something_else_is_named(prose, missing):
+    found = screen(prose, new_output("display_data", {"text/html": "<td style='width: 5px'>0.8234</td>"}))
+    assert found == ([("look", f"in no stored output above it: {missing}")] if missing else [])
+
+
+def test_own_prose_in_chinese_and_arabic_is_read():
+    assert missing_numbers("准确率是 0.82，共 45 条，占 9％。", "0.8234") == ["45", "9%"]
+    assert missing_numbers("الدقّة 0.82، أي 82%، في 45 نصًّا.", "0.8234") == ["45"]
+
+
+@pytest.mark.parametrize(("lang", "chapter"), [(lang, chapter) for lang in languages() for chapter in chapters()])
+def test_all_own_prose_speaks_of_what_is_shown(lang, chapter):
+    assert [str(note) for note in translate.off_screen([lang], [chapter])] == []
+
+
+EXAMPLES_CELL = {"id": "texts", "metadata": {"tags": ["examples"]}}
+
+
+@pytest.fixture
+def with_examples(project):
+    """The small chapter with a cell of examples, in step with Chinese ones."""
+    translated("zh")
+    add(new_code_cell('text = "good"\npairs = [("a", "b")]', **EXAMPLES_CELL))
+    assert said(sync(["zh"], ["00_small"])) == [("texts", "to do")]
+    assert cell("zh", "texts").source == cell("en", "texts").source
+    edit("zh", "texts", source='text = "很好"\npairs = [("甲", "乙"), ("丙", "丁")]')
+    return project
+
+
+def test_a_language_has_examples_of_its_own(with_examples):
+    before = cell("zh", "texts").source
+    assert check(["zh"], ["00_small"]) == [] == sync(["zh"], ["00_small"])
+    assert cell("zh", "texts").source == before
+    edit("en", "texts", source='text = "bad"\npairs = [("a", "b")]')
+    assert said(sync(["zh"], ["00_small"])) == [("texts", "stale")]
+    assert cell("zh", "texts").source == before
+    assert accept("zh", "00_small", ["texts"]) == 1
+    assert check(["zh"], ["00_small"]) == []
+
+
+def test_examples_may_stay_english_on_purpose(with_examples):
+    edit("zh", "texts", source=cell("en", "texts").source)
+    assert said(check(["zh"], ["00_small"])) == [("texts", "to do")]
+    accept("zh", "00_small", ["texts"])
+    assert check(["zh"], ["00_small"]) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ('text = "很好"', "assigns {'text': 'str'}, in English {'text': 'str', 'pairs': 'list'}"),
+        ('text = ["很好"]\npairs = []', "assigns {'text': 'list'"),
+        ('pairs = []\ntext = "很好"', "assigns {'pairs': 'list'"),
+        ('text = "很好"\npairs = [1]', "line 2 does more: move it to a cell of its own"),
+        ('text = f"{lang}"\npairs = []', "line 1 does more"),
+        ('text = "很好"\npairs = []\nlen(pairs)', "line 3 does more"),
+        ('text = "很好، \npairs = []', "line 1 is no Python"),
+    ],
+)
+def test_examples_have_the_names_and_kinds_of_the_english_ones(with_examples, source, complaint):
+    edit("zh", "texts", source=source)
+    [(name, text)] = said(check(["zh"], ["00_small"]))
+    assert name == "texts" and complaint in text
+
+
+def test_english_examples_that_do_more_are_named(with_examples):
+    edit("en", "texts", source='text = "good"\nprint(text)')
+    notes = [str(note) for note in check(["zh"], ["00_small"])]
+    assert notes[0].startswith("nbs/en/00_small.ipynb, cell texts: a cell tagged examples only assigns strings")
 
 
 def test_a_link_that_leads_nowhere_in_the_course_is_found(project):
@@ -258,7 +402,7 @@ def test_an_unknown_language_or_cell_is_refused(project, capsys):
     assert main(["sync", "--lang", "fr"]) == 2
     assert "unknown language 'fr'; known: en, ar, zh, zh-Hant" in capsys.readouterr().err
     translated("zh")
-    with pytest.raises(NotebookError, match="no prose cell nothing"):
+    with pytest.raises(NotebookError, match="no cell of prose or examples nothing"):
         accept("zh", "00_small", ["nothing"])
 
 

@@ -3,10 +3,14 @@
 python -m tools.translate sync | check | report [--lang ar] [--chapter 05_trainer]
 python -m tools.translate accept --lang ar --chapter 05_trainer [CELL ...]
 
-Cells are matched by their ids. Code comes from the English notebook, but for the value in the cell tagged `parameters`;
-prose stays as the translator wrote it. Each prose cell keeps the hash of the English that it was made from, so a change
-of the English makes it stale until the translator has looked at it and accepts it. `nbs/zh-Hant` is derived from
-`nbs/zh` as a whole. Nothing is written before everything has been read and found sound.
+python -m tools.translate outputs [--lang ar] [--chapter 05_trainer]
+
+Cells are matched by their ids. Code comes from the English notebook, but for the value in the cell tagged `parameters`
+and the strings in cells tagged `examples`; those and prose stay as the translator wrote them. Each keeps the hash of
+the English that it was made from, so a change of the English makes it stale until the translator has looked at it and
+accepts it. Prose tagged `own` may have other numbers and examples than the English: `outputs` lists what of them stands
+in no stored output. `nbs/zh-Hant` is derived from `nbs/zh`, but for the cells that were mended by hand and accepted.
+Nothing is written before everything has been read and found sound.
 """
 
 import argparse
@@ -27,6 +31,7 @@ import nbformat
 from tools.conversion import converter
 from tools.learn import write_whole
 from tools.markdown import fixed_parts, on_words, unwrap_rtl, words_only, wrap_rtl
+from tools.own import EXAMPLES, OWN, api_spans, code_names, examples, tagged, ungrounded
 from tools.settings import CATALOGUES, ROOT, chapters, languages, notebook, settings
 
 KEY = "ftcourse"
@@ -95,8 +100,13 @@ def code_for(cell: nbformat.NotebookNode, lang: str) -> str:
     return re.sub(r'^(lang = )".*"', rf'\1"{listed("examples").get(lang, lang)}"', cell.source, flags=re.M)
 
 
+def translatable(cell: nbformat.NotebookNode) -> bool:
+    """Whether a language has its own text of this cell: prose, and examples."""
+    return cell.cell_type == "markdown" or tagged(cell, EXAMPLES)
+
+
 def prose(cell: nbformat.NotebookNode) -> str:
-    """What the author of a prose cell wrote, without the tool's wrapping."""
+    """What the author of a cell wrote, without the tool's wrapping."""
     return unwrap_rtl(cell.source).strip("\n")
 
 
@@ -105,7 +115,7 @@ def stored(text: str, lang: str) -> str:
 
 
 def state(cell: nbformat.NotebookNode, english: nbformat.NotebookNode) -> str:
-    """How a prose cell stands to its English source."""
+    """How a cell of prose or examples stands to its English source."""
     notes = cell.metadata.get(KEY, {})
     if notes.get("src") != digest(english.source):
         return STALE
@@ -115,7 +125,7 @@ def state(cell: nbformat.NotebookNode, english: nbformat.NotebookNode) -> str:
 
 
 def untouched(cell: nbformat.NotebookNode) -> bool:
-    """Whether a prose cell is still the copy that the tool made, and not left in English on purpose."""
+    """Whether a cell is still the copy that the tool made, and not left in English on purpose."""
     notes = cell.metadata.get(KEY, {})
     return not notes.get("same") and digest(prose(cell)) == notes.get("src")
 
@@ -123,16 +133,17 @@ def untouched(cell: nbformat.NotebookNode) -> bool:
 def new_cell(english: nbformat.NotebookNode, old: nbformat.NotebookNode | None, lang: str) -> nbformat.NotebookNode:
     """The cell that belongs beside an English one, from the one that is there."""
     cell = copy.deepcopy(english)
-    if english.cell_type == "code":
+    if translatable(english):
+        text, notes = english.source, {"src": digest(english.source)}
+        if old is not None and not untouched(old):
+            text, notes = prose(old), dict(old.metadata.get(KEY, notes))
+        cell.source = stored(text, lang) if english.cell_type == "markdown" else text
+        cell.metadata[KEY] = notes
+    else:
         cell.source = code_for(english, lang)
+    if english.cell_type == "code":
         same = old is not None and old.source == cell.source
         cell.outputs, cell.execution_count = (old.outputs if same else []), None
-        return cell
-    text, notes = english.source, {"src": digest(english.source)}
-    if old is not None and not untouched(old):
-        text, notes = prose(old), dict(old.metadata.get(KEY, notes))
-    cell.source = stored(text, lang)
-    cell.metadata[KEY] = notes
     return cell
 
 
@@ -151,9 +162,10 @@ def synced(lang: str, chapter: str) -> tuple[nbformat.NotebookNode, list[Note]]:
             raise NotebookError(f"{path}: cell {english.id} is {was}, in English {now}; change its type back")
     notes = [Note(lang, chapter, name, "no such cell in English") for name in old.keys() - {c.id for c in source.cells}]
     cells = [new_cell(english, old.get(english.id), lang) for english in source.cells]
+    names = code_names(source)
     for english, cell in zip(source.cells, cells, strict=True):
-        if english.cell_type == "markdown":
-            notes += [Note(lang, chapter, cell.id, text) for text in complaints(cell, english, lang)]
+        if translatable(english):
+            notes += [Note(lang, chapter, cell.id, text) for text in complaints(cell, english, lang, names)]
         elif english.id in old and old[english.id].source != cell.source:
             notes.append(Note(lang, chapter, cell.id, "code is not that of the English cell"))
     return as_notebook(source, cells, lang), notes
@@ -167,21 +179,60 @@ def as_notebook(source: nbformat.NotebookNode, cells: list, lang: str) -> nbform
     return nb
 
 
-def complaints(cell: nbformat.NotebookNode, english: nbformat.NotebookNode, lang: str) -> list[str]:
-    """What keeps a prose cell from being a translation of the English one."""
+def complaints(
+    cell: nbformat.NotebookNode, english: nbformat.NotebookNode, lang: str, names: set[str] = frozenset()
+) -> list[str]:
+    """What keeps a cell from being a translation of the English one; `names` are those of the notebook's code."""
     found = state(cell, english)
     if found in (TODO, STALE):
         return [found]
-    source, text = fixed_parts(english.source), fixed_parts(prose(cell))
-    free = {"links"} if cell.id == FURTHER else set()
-    texts = [
-        f"{kind} differ: English has {dict(source[kind] - text[kind])}, here is {dict(text[kind] - source[kind])}"
-        for kind in source
-        if kind not in free and source[kind] != text[kind]
-    ]
+    if english.cell_type == "code":
+        return other_examples(cell.source, english.source)
+    texts = differences(prose(cell), english, names)
     if found == TRANSLATED and own_share(prose(cell), lang) < LEAST_SHARE:
         texts.append(f"less than {LEAST_SHARE:.0%} of its letters are in the language's script")
     return texts
+
+
+def differences(text: str, english: nbformat.NotebookNode, names: set[str]) -> list[str]:
+    """What must be the same in prose and in its English source, and is not."""
+    source, here = fixed_parts(english.source), fixed_parts(text)
+    free = {"links"} if english.id == FURTHER else set()
+    if tagged(english, OWN):
+        free |= {"numbers", "formulas"}
+        source["code"], here["code"] = (Counter(api_spans(one, names)) for one in (english.source, text))
+    return [
+        f"{kind} differ: English has {dict(source[kind] - here[kind])}, here is {dict(here[kind] - source[kind])}"
+        for kind in source
+        if kind not in free and source[kind] != here[kind]
+    ]
+
+
+def other_examples(text: str, english: str) -> list[str]:
+    """What is wrong with a language's own examples: they have the names of the English ones, and are of their kinds."""
+    try:
+        wanted = examples(english)
+    except ValueError:
+        return []  # said of the English cell
+    try:
+        found = examples(text)
+    except ValueError as error:
+        return [str(error)]
+    if list(found.items()) != list(wanted.items()):
+        return [f"assigns {found}, in English {wanted}: the same names in the same order, of the same kinds"]
+    return []
+
+
+def unsound_examples(chapter: str) -> list[Note]:
+    """English cells tagged `examples` that do more than such a cell may."""
+    notes = []
+    for cell in read(notebook(SOURCE, chapter)).cells:
+        if cell.cell_type == "code" and tagged(cell, EXAMPLES):
+            try:
+                examples(cell.source)
+            except ValueError as error:
+                notes.append(Note(SOURCE, chapter, cell.id, str(error)))
+    return notes
 
 
 def own_share(text: str, lang: str) -> float:
@@ -240,7 +291,7 @@ def catalogues(lang: str) -> dict[Path, str]:
 
 def sync(langs: list[str], names: list[str]) -> list[Note]:
     """Writes what is out of step. Returns what is left for a translator."""
-    notes, books, files = [], {}, {}
+    notes, books, files = [note for chapter in names for note in unsound_examples(chapter)], {}, {}
     for lang in langs:
         for chapter in names:
             books[notebook(lang, chapter)], found = synced(lang, chapter)
@@ -258,7 +309,7 @@ def sync(langs: list[str], names: list[str]) -> list[Note]:
 
 def check(langs: list[str], names: list[str]) -> list[Note]:
     """Everything that is not as it should be; nothing is written."""
-    notes = []
+    notes = [note for chapter in names for note in unsound_examples(chapter)]
     for lang in langs:
         for chapter in names:
             nb, found = synced(lang, chapter)
@@ -273,19 +324,29 @@ def check(langs: list[str], names: list[str]) -> list[Note]:
 
 
 def accept(lang: str, chapter: str, ids: list[str]) -> int:
-    """The translator says that these prose cells (all, where none is named) go with the English as it is now."""
-    english = {cell.id: cell for cell in read(notebook(SOURCE, chapter)).cells if cell.cell_type == "markdown"}
+    """The translator says that these cells (all, where none is named) go with the English as it is now."""
+    english = {cell.id: cell for cell in read(notebook(SOURCE, chapter)).cells if translatable(cell)}
     nb = read(notebook(lang, chapter))
     unknown = set(ids) - {cell.id for cell in nb.cells if cell.id in english}
     if unknown:
-        raise NotebookError(f"{notebook(lang, chapter)}: no prose cell {', '.join(sorted(unknown))}")
+        raise NotebookError(f"{notebook(lang, chapter)}: no cell of prose or examples {', '.join(sorted(unknown))}")
     chosen = [cell for cell in nb.cells if cell.id in english and (not ids or cell.id in ids)]
     for cell in chosen:
         source = english[cell.id].source
         same = {"same": True} if prose(cell) == source.strip("\n") else {}
-        cell.source, cell.metadata[KEY] = stored(prose(cell), lang), {"src": digest(source), **same}
+        cell.metadata[KEY] = {"src": digest(source), **same}
+        if cell.cell_type == "markdown":
+            cell.source = stored(prose(cell), lang)
     write_whole(nb, notebook(lang, chapter))
     return len(chosen)
+
+
+def off_screen(langs: list[str], names: list[str]) -> list[Note]:
+    """Own prose that speaks of numbers or tokens which stand in no stored output above it, in its own notebook."""
+    books = [(lang, chapter) for lang in langs for chapter in names]
+    return [
+        Note(lang, chapter, *found) for lang, chapter in books for found in ungrounded(read(notebook(lang, chapter)))
+    ]
 
 
 def glossary() -> list[dict[str, str]]:
@@ -328,7 +389,7 @@ def report(langs: list[str], names: list[str]) -> str:
         for chapter in names:
             nb = synced(lang, chapter)[0]
             english = {cell.id: cell for cell in read(notebook(SOURCE, chapter)).cells}
-            cells = [cell for cell in nb.cells if cell.cell_type == "markdown"]
+            cells = [cell for cell in nb.cells if translatable(cell)]
             if lang in listed("derived"):
                 lines.append(f"{lang:9} {chapter:14} {len(cells):10}")
                 continue
@@ -337,7 +398,7 @@ def report(langs: list[str], names: list[str]) -> str:
                 f"{lang:9} {chapter:14} {counts[TRANSLATED]:10}  {counts[SAME]:4}  {counts[STALE]:5}  {counts[TODO]:5}"
             )
             for cell in cells:
-                if state(cell, english[cell.id]) == TRANSLATED:
+                if cell.cell_type == "markdown" and state(cell, english[cell.id]) == TRANSLATED:
                     missing = deviations(english[cell.id].source, prose(cell), lang)
                     terms += [Note(lang, chapter, cell.id, f"another word for: {', '.join(missing)}")] * bool(missing)
     return "\n".join([*lines, *map(str, terms)])
@@ -345,7 +406,7 @@ def report(langs: list[str], names: list[str]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Keep the translated notebooks in step with the English ones.")
-    parser.add_argument("command", choices=("sync", "check", "accept", "report"))
+    parser.add_argument("command", choices=("sync", "check", "accept", "report", "outputs"))
     parser.add_argument("--lang", default="", help="one language only, e.g. ar")
     parser.add_argument("--chapter", default="", help="one chapter only, e.g. 05_trainer")
     parser.add_argument("cells", nargs="*", help="for accept: cell ids; all cells where none is given")
@@ -361,12 +422,15 @@ def main(arguments: list[str] | None = None) -> int:
                 raise NotebookError("accept needs --lang and --chapter")
             print(f"{accept(options.lang, options.chapter, options.cells)} cells accepted")
             return 0
-        notes = sync(langs, names) if options.command == "sync" else check(langs, names)
+        if options.command == "outputs":
+            notes = off_screen(langs if options.lang else languages(), names)
+        else:
+            notes = sync(langs, names) if options.command == "sync" else check(langs, names)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     print("\n".join(map(str, notes)) or f"{len(langs)} languages, {len(names)} chapters: in step")
-    return int(bool(notes) and options.command == "check")
+    return int(bool(notes) and options.command != "sync")
 
 
 if __name__ == "__main__":
