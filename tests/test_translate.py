@@ -30,6 +30,7 @@ def project(tmp_path, monkeypatch):
     """A course of one small chapter, in its own folder."""
     monkeypatch.setattr(settings, "ROOT", tmp_path)
     monkeypatch.setattr(translate, "CATALOGUES", tmp_path / "catalogues")
+    monkeypatch.setattr(translate, "TABLES", tmp_path)
     (tmp_path / "settings.ini").write_text(SETTINGS, encoding="utf-8")
     cells = [
         new_markdown_cell("# Small\n\n> What it is.", id="title"),
@@ -363,6 +364,83 @@ def test_traditional_chinese_is_derived(project):
     assert cell("zh-Hant", "params").source == 'lang = "zh-Hant"'
     assert json.loads((project / "catalogues/zh-Hant/common.json").read_text("utf-8")) == {"a": "軟體 {given}"}
     assert check(["zh-Hant"], ["00_small"]) == []
+
+
+@pytest.fixture
+def hant(project):
+    """The small chapter in Traditional Chinese, its title as Taiwan would write it, not accepted yet."""
+    translated("zh")
+    sync(["zh-Hant"], ["00_small"])
+    edit("zh-Hant", "title", source=BY_HAND)
+    return project
+
+
+BY_HAND = "# 小\n\n> 這是什麼程式。"
+UNACCEPTED = [("title", translate.CHANGED)]
+
+
+def test_what_was_changed_and_not_accepted_is_named_and_kept(hant):
+    assert said(check(["zh-Hant"], ["00_small"])) == UNACCEPTED
+    assert said(sync(["zh-Hant"], ["00_small"])) == UNACCEPTED
+    edit("zh", "title", source="# 小课\n\n> 这是什么软件。")
+    assert said(sync(["zh-Hant"], ["00_small"])) == UNACCEPTED
+    assert cell("zh-Hant", "title").source == BY_HAND
+    assert sync(["zh-Hant"], ["00_small"], force=True) == []
+    assert cell("zh-Hant", "title").source == "# 小課\n\n> 這是什麼軟體。"
+
+
+def test_a_cell_mended_by_hand_is_kept_and_goes_stale_with_its_source(hant):
+    assert accept("zh-Hant", "00_small", ["title"]) == 1
+    assert check(["zh-Hant"], ["00_small"]) == [] == sync(["zh-Hant"], ["00_small"], force=True)
+    assert cell("zh-Hant", "title").source == BY_HAND
+    edit("zh", "title", source="# 小课\n\n> 这是什么软件。")
+    assert said(check(["zh-Hant"], ["00_small"])) == [("title", "stale")]
+    assert said(sync(["zh-Hant"], ["00_small"])) == [("title", "stale")]
+    assert cell("zh-Hant", "title").source == BY_HAND
+    assert accept("zh-Hant", "00_small", []) == 1
+    assert check(["zh-Hant"], ["00_small"]) == []
+
+
+def test_a_cell_that_is_as_the_conversion_gives_it_is_derived_again(hant):
+    accept("zh-Hant", "00_small", ["title"])
+    edit("zh-Hant", "title", source="# 小\n\n> 這是什麼軟體。")
+    accept("zh-Hant", "00_small", ["title"])
+    assert translate.BY_HAND not in cell("zh-Hant", "title").metadata[translate.KEY]
+    assert check(["zh-Hant"], ["00_small"]) == []
+
+
+def test_a_cell_mended_by_hand_keeps_what_is_fixed(hant):
+    edit("zh-Hant", "why", source="呼叫 `length` 2 次，見[文件](https://docs.python.org)。")
+    accept("zh-Hant", "00_small", [])
+    assert said(check(["zh-Hant"], ["00_small"]))[0][1].startswith("code differ")
+
+
+def test_examples_are_derived_or_mended_by_hand(with_examples):
+    sync(["zh-Hant"], ["00_small"])
+    assert cell("zh-Hant", "texts").source == 'text = "很好"\npairs = [("甲", "乙"), ("丙", "丁")]'
+    edit("zh-Hant", "texts", source='text = "超讚"\npairs = []')
+    assert said(check(["zh-Hant"], ["00_small"])) == [("texts", translate.CHANGED)]
+    accept("zh-Hant", "00_small", ["texts"])
+    assert check(["zh-Hant"], ["00_small"]) == []
+    edit("zh-Hant", "texts", source='text = "超讚"')
+    assert "in English {'text': 'str', 'pairs': 'list'}" in said(check(["zh-Hant"], ["00_small"]))[0][1]
+
+
+def test_messages_mended_by_hand_are_kept_and_go_stale(hant):
+    accept("zh-Hant", "00_small", [])
+    (hant / "catalogues/zh").mkdir(parents=True)
+    (hant / "catalogues/zh/common.json").write_text('{"a": "这一列", "b": "软件"}', encoding="utf-8")
+    table = {"common": {"a": {"src": translate.digest("这一列"), "text": "這一欄"}}}
+    path = hant / "messages-zh-Hant.json"
+    path.write_text(json.dumps(table), encoding="utf-8")
+    assert sync(["zh-Hant"], ["00_small"]) == [] == check(["zh-Hant"], ["00_small"])
+    texts = json.loads((hant / "catalogues/zh-Hant/common.json").read_text("utf-8"))
+    assert texts == {"a": "這一欄", "b": "軟體"}
+    table = {"common": {"a": {"src": "", "text": "這一欄"}, "c": {"src": "", "text": ""}}, "none": {}}
+    path.write_text(json.dumps(table), encoding="utf-8")
+    notes = [str(note) for note in check(["zh-Hant"], ["00_small"])]
+    assert notes[0].startswith("tools/messages-zh-Hant.json, common, a: stale; look at it, then set its src to")
+    assert [note.split(": ")[1] for note in notes[1:]] == ["no such message in zh", "no such file in zh"]
 
 
 def broken(lang: str, kind: str) -> None:
