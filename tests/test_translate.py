@@ -544,8 +544,13 @@ def test_longer_entries_come_first_and_guards_hold(tmp_path):
 
 
 def test_traditional_chinese_has_no_known_mistake_left():
-    texts = [cell.source for name in chapters() for cell in read(notebook("zh-Hant", name)).cells]
-    texts += [path.read_text(encoding="utf-8") for path in (translate.CATALOGUES / "zh-Hant").glob("*.json")]
+    """The table knows what the conversion gets wrong in its place; what somebody wrote by hand is not looked at."""
+    cells = [cell for name in chapters() for cell in read(notebook("zh-Hant", name)).cells]
+    texts = [cell.source for cell in cells if translate.BY_HAND not in cell.metadata.get(translate.KEY, {})]
+    mended = json.loads((translate.TABLES / "messages-zh-Hant.json").read_text(encoding="utf-8"))
+    for path in (translate.CATALOGUES / "zh-Hant").glob("*.json"):
+        messages = json.loads(path.read_text(encoding="utf-8"))
+        texts += [text for key, text in messages.items() if key not in mended.get(path.stem, {})]
     wrong = [entry for entry, better in corrections(TABLES[0]).items() if len(entry) > 1 and entry not in better]
     left = {entry for text in texts for entry in wrong if entry in text}
     assert len(texts) > 500 and len(wrong) > 80 and not left
