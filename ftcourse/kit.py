@@ -8,7 +8,7 @@ __all__ = ['HUB', 'NAMES', 'Kit']
 # %% ../nbs/en/00_start.ipynb #imports
 from dataclasses import dataclass
 
-from .engine.assets import ASSETS, check_folder, manifest
+from .engine.assets import check_folder, manifest
 from .engine.checks import LANGS, known
 from .engine.hub import choose_source, set_offline, why_offline
 

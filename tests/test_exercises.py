@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from ftcourse.engine.messages import CATALOGUES, catalogue, message
-from ftcourse.exercises import Checker
+from ftcourse.exercises import Checker, conditions, needs
 from tools.markdown import unwrap_rtl
 from tools.settings import chapters, languages, notebook
 
@@ -28,11 +28,12 @@ def numbered(by_id: dict, kind: str) -> list[int]:
     return [int(name.removeprefix(f"{kind}-")) for name in by_id if re.fullmatch(rf"{kind}-\d+", name)]
 
 
-def conditions(check: nbformat.NotebookNode) -> tuple[int, list[str]]:
-    """The exercise's number and the names of its conditions, as a checking cell has them."""
-    calls = [node for node in ast.walk(ast.parse(check.source)) if isinstance(node, ast.Call)]
-    call = next(call for call in calls if getattr(call.func, "id", "") == "check")
-    return call.args[0].value, [keyword.arg for keyword in call.keywords]
+def call(check: nbformat.NotebookNode) -> tuple[int, str, list[str]]:
+    """The exercise's number, the name of the answer, and the keywords, as a checking cell has them."""
+    [statement] = ast.parse(check.source).body
+    assert statement.value.func.id == "check"
+    number, answer = statement.value.args
+    return number.value, answer.id, [keyword.arg for keyword in statement.value.keywords]
 
 
 def solved(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -78,15 +79,30 @@ def test_exercises_are_complete(lang, chapter):
     assert 2 <= len(numbers) <= 4
     for number in numbers:
         assert re.fullmatch(r"\w+ = \.\.\.", by_id[f"answer-{number}"].source)
-        assert conditions(by_id[f"check-{number}"])[0] == number
+        assert call(by_id[f"check-{number}"])[:2] == (number, by_id[f"answer-{number}"].source.split()[0])
         assert len(SOLUTION.findall(by_id[f"solution-{number}"].source)) == 1
 
 
 @pytest.mark.parametrize("chapter", chapters())
+def test_each_exercise_has_its_conditions_and_gets_what_they_need(chapter):
+    by_id, asked = cells("en", chapter), conditions(chapter)
+    assert list(asked) == numbered(by_id, "exercise")
+    for number, named in asked.items():
+        wanted = {name for condition in named.values() for name in needs(condition)}
+        assert named and set(call(by_id[f"check-{number}"])[2]) == wanted
+
+
+@pytest.mark.parametrize("chapter", chapters())
 def test_each_condition_has_its_message_and_each_message_its_condition(chapter):
+    names = {f"{number}.{name}" for number, named in conditions(chapter).items() for name in named}
+    assert names == set(catalogue("en", chapter))
+
+
+@pytest.mark.parametrize("chapter", chapters())
+def test_only_exercises_that_are_not_open_have_stubs_and_checks(chapter):
     by_id = cells("en", chapter)
-    checks = [conditions(by_id[f"check-{number}"]) for number in numbered(by_id, "exercise")]
-    assert {f"{n}.{name}" for n, names in checks for name in names} == set(catalogue("en", chapter))
+    assert numbered(by_id, "answer") == numbered(by_id, "check") == numbered(by_id, "exercise")
+    assert all(by_id[f"open-{number}"].cell_type == "markdown" for number in numbered(by_id, "open"))
 
 
 def test_all_languages_have_the_same_messages():
@@ -101,23 +117,42 @@ def test_all_languages_have_the_same_messages():
 
 
 @pytest.mark.parametrize(("lang", "chapter"), NOTEBOOKS)
-def test_a_stub_is_met_with_its_message(lang, chapter):
-    nb = nbformat.read(notebook(lang, chapter), as_version=4)
-    assert all(verdict.startswith("✗") and len(verdict) > 10 for verdict in verdicts(nb))
+def test_checks_store_no_output(lang, chapter):
+    by_id = cells(lang, chapter)
+    checks = [by_id[f"check-{number}"] for number in numbered(by_id, "check")]
+    assert checks and all(check.outputs == [] for check in checks)
 
 
-def test_a_wrong_answer_never_raises():
+@pytest.mark.parametrize("chapter", chapters())
+def test_a_stub_is_met_with_the_same_message_in_every_chapter(chapter):
+    for number, named in conditions(chapter).items():
+        values = dict.fromkeys(name for condition in named.values() for name in needs(condition))
+        assert repr(Checker("en", chapter)(number, ..., **values)).startswith("✗ Not solved yet: put your answer")
+
+
+@pytest.mark.parametrize("chapter", chapters())
+def test_a_wrong_answer_never_raises(chapter):
+    for number, named in conditions(chapter).items():
+        values = dict.fromkeys(name for condition in named.values() for name in needs(condition))
+        for answer in (None, "", -1, [1, "2"]):
+            assert repr(Checker("en", chapter)(number, answer, **values)).startswith("✗ ")
+
+
+def test_what_is_wrong_is_said():
     check = Checker("en", "00_start")
-    assert "1 is not the number" in repr(check(1, 1, number=lambda n: n == 2))
-    assert "(TypeError: " in repr(check(1, None, number=lambda n: n > 2))
+    assert "1 is not the number" in repr(check(1, 1))
+    assert "(TypeError: " in repr(check(3, None, kit=None))
 
 
 def test_html_in_an_answer_is_escaped():
-    assert "<script>" not in Checker("en", "00_start")(1, "<script>", number=lambda n: n == 2)._repr_html_()
+    assert "<script>" not in Checker("en", "00_start")(1, "<script>")._repr_html_()
 
 
-def test_a_check_without_conditions_and_an_unknown_message_are_refused():
-    with pytest.raises(ValueError, match="no conditions"):
-        Checker("en", "00_start")(1, 2)
+def test_an_unknown_exercise_a_missing_value_and_an_unknown_message_are_refused():
+    check = Checker("en", "00_start")
+    with pytest.raises(ValueError, match="no exercise 4; it has 1, 2, 3"):
+        check(4, 2)
+    with pytest.raises(ValueError, match=r"check\(2, answer, judge=judge\); got the keywords \['model'\]"):
+        check(2, ..., model=None)
     with pytest.raises(KeyError, match="known: solved, unsolved"):
         message("en", "common", "nothing")

@@ -78,3 +78,12 @@ def test_a_changed_text_is_told_unless_it_is_a_timing():
     assert learn.changed_outputs(shown("1"), shown("1")) == []
     assert learn.changed_outputs(shown("1"), shown("2")) == ["look"]
     assert learn.changed_outputs(shown("1"), shown("2", ["timing"])) == []
+
+
+def test_the_verdict_on_an_exercise_is_not_kept():
+    def cell(name):
+        output = nbformat.v4.new_output("execute_result", {"text/plain": "✗"})
+        return nbformat.v4.new_code_cell("x", id=name, outputs=[output], execution_count=1)
+
+    nb = learn.without_verdicts(nbformat.v4.new_notebook(cells=[cell("check-1"), cell("check-dataset")]))
+    assert [len(cell.outputs) for cell in nb.cells] == [0, 1]

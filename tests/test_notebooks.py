@@ -13,11 +13,15 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from tests.test_exercises import solved, verdicts
+from tools.count_teaching import exported_lines
 from tools.learn import key_figure, run_notebook
+from tools.links import broken_links, relative_links
 from tools.markdown import unwrap_rtl
+from tools.own import EXAMPLES, tagged
 from tools.settings import ROOT, chapters, languages, notebook
 
 NOTEBOOKS = [(lang, chapter) for lang in languages() for chapter in chapters()]
+REWRITTEN: tuple[str, ...] = ()  # chapters that have the form of DESIGN.md; the others have the one before
 BIN = Path(sys.executable).parent
 
 
@@ -90,12 +94,73 @@ def test_form(lang, chapter):
     assert nb.cells[0].cell_type == "markdown" and re.match(r"# .+\n\n> .+", unwrap_rtl(nb.cells[0].source))
     assert "find_spec" in nb.cells[1].source
     assert nb.cells[2].metadata.tags == ["parameters"] and nb.cells[2].source == f'lang = "{lang}"'
-    cells = code_cells(nb)
-    assert "image/png" in str([cell.outputs for cell in cells])
-    headings = [
-        line for cell in nb.cells if cell.cell_type == "markdown" for line in re.findall(r"^## (.+)", cell.source, re.M)
+    assert "image/png" in str([cell.outputs for cell in code_cells(nb)])
+
+
+def headings(nb) -> list[str]:
+    sources = [unwrap_rtl(cell.source) for cell in nb.cells if cell.cell_type == "markdown"]
+    return [line for source in sources for line in re.findall(r"^## (.+)", source, re.M)]
+
+
+def ends_well(found: list[str]) -> bool:
+    """Whether the last headings are those of a chapter that has the form of DESIGN.md; a quiz may stand elsewhere."""
+    return [name for name in found[-4:] if name != "Quiz"][-3:] == ["Summary", "Exercises", "Further reading"]
+
+
+@pytest.mark.parametrize("chapter", chapters())
+def test_the_end_of_a_chapter(chapter):
+    found = headings(read("en", chapter))
+    if chapter in REWRITTEN:
+        assert ends_well(found), found[-4:]
+    else:
+        assert found[-3:] == ["Summary", "Quiz", "Exercises"]
+
+
+def test_a_quiz_of_its_own_is_no_must():
+    assert ends_well(["Loss", "Summary", "Exercises", "Further reading"])
+    assert ends_well(["Summary", "Quiz", "Exercises", "Further reading"])
+    assert not ends_well(["Summary", "Exercises", "Quiz"]) and not ends_well(["Exercises", "Further reading"])
+
+
+def missing_form(chapter: str, nb, names: list[str]) -> list[str]:
+    """What a chapter lacks of the form of DESIGN.md, besides its headings; `names` are those of all chapters."""
+    place = names.index(chapter)
+    neighbours = [names[other] for other in (place - 1, place + 1) if 0 <= other < len(names)]
+    links = relative_links(unwrap_rtl(nb.cells[-1].source))
+    ids = [cell.id for cell in nb.cells]
+    exercises = [cell.source for cell in nb.cells if re.fullmatch(r"exercise-\d+", cell.id)]
+    wanted = {
+        "links to the chapters before and after it, in the last cell": {f"{name}.ipynb" for name in neighbours}
+        <= {*links},
+        "no more than 130 cells": len(nb.cells) <= 130,
+        "no more than 150 exported lines": exported_lines(nb) <= 150,
+        "a cell tagged examples, or one that invites something of the reader's own (id yours, or yours-...)": any(
+            tagged(cell, EXAMPLES) or re.fullmatch(r"yours(-.+)?", cell.id) for cell in nb.cells
+        ),
+        "an open exercise (id open-1)": "open-1" in ids,
+        "an exercise with a hint (<details> in the cell exercise-N)": any("<details>" in text for text in exercises),
+    }
+    return [what for what, there in wanted.items() if not there]
+
+
+@pytest.mark.parametrize("chapter", REWRITTEN)
+def test_a_rewritten_chapter_has_all_that_its_form_asks_for(chapter):
+    assert missing_form(chapter, read("en", chapter), chapters()) == []
+
+
+def test_what_is_missing_of_the_form_is_named():
+    cells = [
+        nbformat.v4.new_code_cell("text = 'a'", metadata={"tags": ["examples"]}),
+        nbformat.v4.new_markdown_cell("<details><summary>Hint</summary>Look.</details>", id="exercise-1"),
+        nbformat.v4.new_markdown_cell("Think.", id="open-1"),
+        nbformat.v4.new_markdown_cell("[back](a.ipynb) [on](c.ipynb)"),
     ]
-    assert headings[-3:] == ["Summary", "Quiz", "Exercises"] or lang != "en"
+    assert missing_form("b", nbformat.v4.new_notebook(cells=cells), ["a", "b", "c"]) == []
+    long = [
+        nbformat.v4.new_code_cell("#| export\n" + "x = 1\n" * 151),
+        *(nbformat.v4.new_markdown_cell("a") for _ in range(130)),
+    ]
+    assert len(missing_form("b", nbformat.v4.new_notebook(cells=long), ["a", "b", "c"])) == 6
 
 
 @pytest.mark.parametrize(("lang", "chapter"), NOTEBOOKS)
@@ -157,6 +222,13 @@ def test_every_cell_runs_without_network_and_every_solution_passes(lang, chapter
     assert all(verdict.startswith("✓") for verdict in verdicts(nb))
     if chapter == "05_trainer":
         assert key_figure(nb)
+
+
+@pytest.mark.parametrize(("lang", "chapter"), NOTEBOOKS)
+def test_links_lead_somewhere(lang, chapter):
+    assert [str(note) for note in broken_links(lang, chapter)] == []
+    links = [link for cell in read(lang, chapter).cells for link in relative_links(unwrap_rtl(cell.source))]
+    assert links or chapter not in REWRITTEN
 
 
 def test_a_failing_cell_is_found(tmp_path):

@@ -30,6 +30,13 @@ def test_the_wheel_holds_package_kit_and_notebooks(wheel):
     assert wheel.stat().st_size <= 80_000_000
 
 
+def test_every_package_of_the_source_is_in_the_wheel(wheel):
+    packages = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "ftcourse").rglob("__init__.py")}
+    modules = {p.relative_to(ROOT).as_posix() for folder in packages for p in (ROOT / folder).glob("*.py")}
+    assert {"ftcourse", "ftcourse/exercises"} <= packages
+    assert modules <= set(zipfile.ZipFile(wheel).namelist())
+
+
 def test_the_kit_loads_from_the_installed_wheel(wheel, tmp_path):
     venv.create(tmp_path / "env", with_pip=False)
     site = next((tmp_path / "env").glob("lib/python*/site-packages"))

@@ -1,12 +1,13 @@
 """Runs the chapters headless. `python -m tools.learn --lang en [--chapter 05_trainer] [--store]`
 
 Executed notebooks go to build/learn/<lang>/, each in one move when it is whole; `--store` puts the outputs into the
-notebooks under nbs/ instead, and tells whose text is another than before. Ends with a table: chapter, seconds,
-key figure (the text of the cell tagged `key-figure`).
+notebooks under nbs/ instead, but for those of the cells `check-N`, and tells whose text is another than before. Ends
+with a table: chapter, seconds, key figure (the text of the cell tagged `key-figure`).
 """
 
 import argparse
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -88,6 +89,14 @@ def without_paths(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return nb
 
 
+def without_verdicts(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook with no output in the cells that check an exercise: nobody has solved it yet."""
+    for cell in nb.cells:
+        if re.fullmatch(r"check-\d+", cell.id):
+            cell.outputs, cell.execution_count = [], None
+    return nb
+
+
 def changed_outputs(before: nbformat.NotebookNode, after: nbformat.NotebookNode) -> list[str]:
     """Ids of the cells that showed another text before, timings aside."""
 
@@ -129,7 +138,7 @@ def learn(lang: str, chapter: str, target: Path) -> Result:
     seconds = time.monotonic() - started
     changed = ""
     if target == source:
-        nb = without_paths(nb)
+        nb = without_verdicts(without_paths(nb))
         cells = changed_outputs(nbformat.read(source, as_version=4), nb)
         changed = f", other text than before in: {' '.join(cells)}" if cells else ", the same text as before"
     write_whole(nb, target)

@@ -53,7 +53,14 @@ def fixed_parts(text: str) -> dict[str, Counter]:
     text = MATH.sub("", text)
     tags = Counter(TAG.findall(text) + re.findall("[✓✗]", text))
     numbers = Counter(NUMBER.findall(TAG.sub("", text)))
-    return {"code": code + fences, "links": links, "formulas": formulas, "tags": tags, "numbers": numbers}
+    return {
+        "code": code,
+        "code blocks": fences,
+        "links": links,
+        "formulas": formulas,
+        "tags": tags,
+        "numbers": numbers,
+    }
 
 
 def words_only(text: str) -> str:
