@@ -27,6 +27,7 @@ notebooks: .venv/ready
 
 translate: .venv/ready
 	$(BIN)/python -m tools.translate sync
+	$(BIN)/python -m tools.glossary
 
 kit: .venv/ready
 	$(BIN)/python -m kit.build --texts "$(or $(texts),$(error make kit texts=DIR: a folder of public texts, made by `python -m kit.sources`))"

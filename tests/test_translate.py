@@ -507,6 +507,10 @@ def test_a_word_beside_the_glossary_is_reported():
     assert deviations("The tokenizer.", "使用分词器。", "zh") == []
     assert deviations("The tokenizer.", "使用标记器。", "zh") == ["tokenizer"]
     assert deviations("The loss.", "وهكذا تنخفض الخسارة.", "ar") == []
+    assert deviations("The attention mask.", "注意力遮罩。", "zh-Hant") == []
+    assert deviations("The attention mask.", "注意力掩碼。", "zh-Hant") == ["attention mask"]
+    assert deviations("Mixed precision.", "混合精度。", "zh") == []
+    assert deviations("The loss.", "La perte.", "fr") == []
 
 
 def test_a_new_language_is_a_course_at_once(tmp_path, monkeypatch):

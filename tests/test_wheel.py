@@ -26,6 +26,7 @@ def test_the_wheel_holds_package_kit_and_notebooks(wheel):
     assert len(assets) > 50 and set(assets) <= names
     notebooks = {f"ftcourse/notebooks/{lang}/{chapter}.ipynb" for lang in languages() for chapter in chapters()}
     assert notebooks and notebooks <= names
+    assert {f"ftcourse/notebooks/{lang}/glossary.md" for lang in languages()} <= names
     assert {"ftcourse/kit.py", "ftcourse/data.py", "ftcourse/trainer.py", "ftcourse/inference.py"} <= names
     assert wheel.stat().st_size <= 80_000_000
 

@@ -450,14 +450,16 @@ def stem(text: str, lang: str) -> str:
 
 
 def deviations(english: str, text: str, lang: str) -> list[str]:
-    """Terms of the glossary that the English has and the translation does not."""
+    """Terms of the glossary that the English has and the translation lacks; those inside longer ones do not count."""
     english = words_only(english).lower()
-    found = stem(words_only(text), lang)
+    found = stem(words_only(text), lang).lower()
     missing = []
-    for term in glossary():
-        parts = [part[: max(3, len(part) - 1)] if lang == "ar" else part for part in stem(term[lang], lang).split()]
-        if re.search(rf"\b{re.escape(term['en'].lower())}s?\b", english) and not all(part in found for part in parts):
-            missing.append(term["en"])
+    for term in sorted(glossary(), key=lambda term: len(term[SOURCE]), reverse=True):
+        english, uses = re.subn(rf"\b{re.escape(term[SOURCE].lower())}s?\b", " ", english)
+        own = stem(term.get(lang) or "", lang).lower()
+        parts = [part[: max(3, len(part) - 1)] if lang == "ar" else part for part in own.split()]
+        if uses and not all(part in found for part in parts):
+            missing.append(term[SOURCE])
     return missing
 
 
@@ -474,13 +476,13 @@ def report(langs: list[str], names: list[str]) -> str:
                 lines.append(
                     f"{lang:9} {chapter:14} {len(cells):10}  {sum(BY_HAND in c.metadata[KEY] for c in cells)} by hand"
                 )
-                continue
-            counts = Counter(state(cell, english[cell.id]) for cell in cells)
-            lines.append(
-                f"{lang:9} {chapter:14} {counts[TRANSLATED]:10}  {counts[SAME]:4}  {counts[STALE]:5}  {counts[TODO]:5}"
-            )
+            else:
+                counts = Counter(state(cell, english[cell.id]) for cell in cells)
+                numbers = f"{counts[TRANSLATED]:10}  {counts[SAME]:4}  {counts[STALE]:5}  {counts[TODO]:5}"
+                lines.append(f"{lang:9} {chapter:14} {numbers}")
             for cell in cells:
-                if cell.cell_type == "markdown" and state(cell, english[cell.id]) == TRANSLATED:
+                as_english = lang not in listed("derived") and state(cell, english[cell.id]) != TRANSLATED
+                if cell.cell_type == "markdown" and not as_english:
                     missing = deviations(english[cell.id].source, prose(cell), lang)
                     terms += [Note(lang, chapter, cell.id, f"another word for: {', '.join(missing)}")] * bool(missing)
     return "\n".join([*lines, *map(str, terms)])
