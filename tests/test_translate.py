@@ -401,6 +401,13 @@ def test_a_cell_mended_by_hand_is_kept_and_goes_stale_with_its_source(hant):
     assert check(["zh-Hant"], ["00_small"]) == []
 
 
+def test_a_cell_mended_by_hand_does_not_go_unnoticed(hant):
+    nb = read(notebook("en", "00_small"))
+    nb.cells = [cell for cell in nb.cells if cell.id != "title"]
+    nbformat.write(nb, notebook("en", "00_small"))
+    assert said(sync(["zh-Hant"], ["00_small"])) == [("title", "no such cell in English")]
+
+
 def test_a_cell_that_is_as_the_conversion_gives_it_is_derived_again(hant):
     accept("zh-Hant", "00_small", ["title"])
     edit("zh-Hant", "title", source="# 小\n\n> 這是什麼軟體。")

@@ -273,7 +273,7 @@ def derived(
     source, english = synced(base_of(lang), chapter)[0], read(notebook(SOURCE, chapter))
     names, originals = code_names(english), {cell.id: cell for cell in english.cells}
     before, cells = {cell.id: cell for cell in old.cells} if old else {}, []
-    gone = [name for name, cell in before.items() if BY_HAND in cell.metadata.get(KEY, {}) and name not in originals]
+    gone = [name for name, cell in before.items() if name not in originals and is_by_hand(cell)]
     notes = [Note(lang, chapter, name, "no such cell in English") for name in gone]
     for origin in source.cells:
         cell, was = copy.deepcopy(origin), before.get(origin.id)
@@ -289,6 +289,12 @@ def derived(
             cell.outputs = was.outputs if was is not None and was.source == cell.source else []
         cells.append(cell)
     return as_notebook(source, cells, lang), notes
+
+
+def is_by_hand(cell: nbformat.NotebookNode) -> bool:
+    """Whether a derived cell is not what the conversion gave."""
+    notes = cell.metadata.get(KEY, {})
+    return BY_HAND in notes or notes.get("src", digest(prose(cell))) != digest(prose(cell))
 
 
 def mended(
