@@ -44,7 +44,7 @@ def test_the_kit_loads_from_the_installed_wheel(wheel, tmp_path):
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
     subprocess.run(command, check=True)
     script = (
-        "from ftcourse.kit import Kit, ASSETS; from datasets import load_dataset; "
+        "from ftcourse.engine.assets import ASSETS; from ftcourse.kit import Kit; from datasets import load_dataset; "
         "print(ASSETS); print(load_dataset(*Kit('ar').dataset('films'))['train'].num_rows, Kit().model('stars'))"
     )
     libraries = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
