@@ -141,7 +141,7 @@ def test_a_wrong_answer_never_raises(chapter):
 def test_what_is_wrong_is_said():
     check = Checker("en", "00_start")
     assert "1 is not the number" in repr(check(1, 1))
-    assert "(TypeError: " in repr(check(3, None, kit=None))
+    assert "(TypeError: " in repr(check(2, 5, star_score=len, to_beat=0))
 
 
 def test_html_in_an_answer_is_escaped():
@@ -152,7 +152,9 @@ def test_an_unknown_exercise_a_missing_value_and_an_unknown_message_are_refused(
     check = Checker("en", "00_start")
     with pytest.raises(ValueError, match="no exercise 4; it has 1, 2, 3"):
         check(4, 2)
-    with pytest.raises(ValueError, match=r"check\(2, answer, judge=judge\); got the keywords \['model'\]"):
+    with pytest.raises(
+        ValueError, match=r"check\(2, answer, star_score=star_score, to_beat=to_beat\); got the keywords \['model'\]"
+    ):
         check(2, ..., model=None)
     with pytest.raises(KeyError, match="known: solved, unsolved"):
         message("en", "common", "nothing")

@@ -14,9 +14,9 @@ from fontTools.ttLib import TTFont
 from transformers import AutoModel, AutoTokenizer, pipeline
 
 from ftcourse.engine import assets, hub
-from ftcourse.engine.assets import export_model
+from ftcourse.engine.assets import ASSETS, check_folder, export_model, manifest
 from ftcourse.inference import Predictor
-from ftcourse.kit import ASSETS, LANGS, NAMES, Kit, check_folder, manifest
+from ftcourse.kit import LANGS, NAMES, Kit
 from kit.fonts import FACES, FONTS, characters
 from kit.writer import BEGINNINGS, SEEDS
 

@@ -14,7 +14,7 @@ from tools.links import broken_links
 from tools.markdown import fixed_parts, unwrap_rtl, wrap_rtl
 from tools.own import EXAMPLES, missing_numbers, tagged, ungrounded
 from tools.settings import ROOT, chapters, languages, notebook
-from tools.translate import NotebookError, accept, check, deviations, main, read, sync
+from tools.translate import NotebookError, accept, check, deviations, main, read, sync, translatable
 
 TRANSLATIONS = [lang for lang in languages() if lang != "en"]
 SETTINGS = """[course]
@@ -527,12 +527,7 @@ def test_a_new_language_is_a_course_at_once(tmp_path, monkeypatch):
     text = text.replace("languages = en", "examples = xx:en\nlanguages = en xx")
     (tmp_path / "settings.ini").write_text(text, encoding="utf-8")
     notes = sync(["xx"], chapters())
-    prose = {
-        (chapter, c.id)
-        for chapter in chapters()
-        for c in read(notebook("en", chapter)).cells
-        if c.cell_type == "markdown"
-    }
+    prose = {(chapter, c.id) for chapter in chapters() for c in read(notebook("en", chapter)).cells if translatable(c)}
     assert {(note.chapter, note.cell) for note in notes} == prose and {note.text for note in notes} == {"to do"}
     run_notebook(read(notebook("xx", "00_start")), tmp_path)
 

@@ -22,6 +22,7 @@ from tools.settings import BUILD, ROOT, chapters, notebook
 
 TIMEOUT = 600  # seconds a cell
 KEY_FIGURE = "key-figure"
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait leave the cores to other notebooks
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def run_notebook(
         options["on_cell_executed"] = progress.cell_done
     client = NotebookClient(nb, resources={"metadata": {"path": str(directory)}}, **options)
     path = os.pathsep.join(filter(None, (extra_path, str(ROOT))))
-    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": path}
+    environment = {**PATIENT, **os.environ, "PYTHONUTF8": "1", "PYTHONPATH": path}
     execute_aside(client, environment)
 
 

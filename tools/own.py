@@ -42,6 +42,23 @@ def code_names(nb: nbformat.NotebookNode) -> set[str]:
     return names
 
 
+def asked_for(nb: nbformat.NotebookNode) -> set[str]:
+    """The names of things that code asks for, as in `kit.model("stars")`, and the keys of its dictionaries.
+
+    >>> cell = nbformat.v4.new_code_cell('kit.model("stars"), {"top_k": 3}, "tasty"')
+    >>> sorted(asked_for(nbformat.v4.new_notebook(cells=[cell])))
+    ['stars', 'top_k']
+    """
+    names: set[str] = set()
+    for cell in nb.cells:
+        if cell.cell_type == "code" and not tagged(cell, EXAMPLES):
+            for node in ast.walk(ast.parse(TransformerManager().transform_cell(cell.source))):
+                asked = node.args if isinstance(node, ast.Call) else node.keys if isinstance(node, ast.Dict) else []
+                strings = [value.value for value in asked if isinstance(value, ast.Constant)]
+                names |= {text for text in strings if isinstance(text, str) and text.isidentifier()}
+    return names
+
+
 def names_api(span: str, names: set[str]) -> bool:
     """Whether a code span is a Python name, call, argument or keyword, and not something that stands on the screen.
 
@@ -100,7 +117,7 @@ def stands(number: str, percent: bool, found: list[float]) -> bool:
 
 def ungrounded(nb: nbformat.NotebookNode) -> list[tuple[str, str]]:
     """Cells of own prose, each with what it says is on the screen and is not: in no stored output above it."""
-    names, above, notes = code_names(nb), "", []
+    names, above, notes = code_names(nb) | asked_for(nb), "", []
     for cell in nb.cells:
         if cell.cell_type == "code":
             above += "\n" + shown(cell)

@@ -72,7 +72,7 @@ def conditions(chapter: str) -> dict[int, dict[str, Callable]]:
     handed to the check in the notebook, by the same name.
 
     >>> list(conditions("00_start")), list(conditions("00_start")[3])
-    ([1, 2, 3], ['path', 'model'])
+    ([1, 2, 3], ['text', 'changed', 'small', 'far'])
     """
     return import_module(f"{__name__}.{chapter.split('_', 1)[1]}").CONDITIONS
 

@@ -1,25 +1,40 @@
 """Conditions of the exercises of chapter 03."""
 
-import torch
+from collections import Counter
+
+import numpy as np
 from datasets import ClassLabel, Dataset
 
-BATCH_SIZE = 64
+BATCH_SIZE, GOAL = 16, 0.15
 
 
-def share_of_padding(batches, token_counts) -> float:
-    sizes = [(len(batch) * max(token_counts[row] for row in batch)) for batch in batches]
-    return 1 - sum(token_counts) / sum(sizes)
+def batches_of(function, lengths, seed: int = 0) -> list[list[int]]:
+    return [[int(row) for row in batch] for batch in function(lengths, seed)]
 
 
-def in_order(token_counts) -> list[range]:
-    rows = range(len(token_counts))
-    return [rows[start : start + BATCH_SIZE] for start in rows[::BATCH_SIZE]]
+def each_row_once(function, lengths) -> bool:
+    return sorted(row for batch in batches_of(function, lengths) for row in batch) == list(range(len(lengths)))
 
 
-def right_share(share, token_counts) -> bool:
-    from ftcourse.data import LengthBatches
+def other_neighbours(function, lengths) -> bool:
+    """Whether most batches of one seed are no batches of another."""
+    one, other = ({frozenset(batch) for batch in batches_of(function, lengths, seed)} for seed in (0, 1))
+    return len(one & other) < len(one) / 2
 
-    return abs(share - share_of_padding(LengthBatches(token_counts, BATCH_SIZE), token_counts)) < 0.01
+
+def mixed_order(function, lengths) -> bool:
+    """Whether the lengths of the batches do not rise or fall from the first to the last, for most of some seeds."""
+    seeds = [[np.mean(lengths[batch]) for batch in batches_of(function, lengths, seed)] for seed in range(5)]
+    return sum(abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.7 for means in seeds) >= 3
+
+
+def share_of_padding(function, lengths, seed: int = 0) -> float:
+    return 1 - sum(lengths) / sum(len(batch) * max(lengths[batch]) for batch in batches_of(function, lengths, seed))
+
+
+def wrong_labels(table, train) -> bool:
+    right = sum(one == other for one, other in zip(table["label"], train["label"], strict=True))
+    return right < len(train) / 2
 
 
 def text_and_label(table) -> bool:
@@ -30,16 +45,20 @@ def text_and_label(table) -> bool:
 
 CONDITIONS = {
     1: {
-        "tensors": lambda batch: all(torch.is_tensor(values) for values in batch.values()),
-        "labels": lambda batch: {"input_ids", "attention_mask", "labels"} <= set(batch),
-        "size": lambda batch: len(batch["labels"]) == 16,
-        "films": lambda batch: set(batch["labels"].tolist()) == {0, 1},
-        "dynamic": lambda batch: bool(batch["attention_mask"].any(dim=0).all()),
+        "function": callable,
+        "batches": lambda function, lengths: all(map(len, batches_of(function, lengths))),
+        "rows": each_row_once,
+        "size": lambda function, lengths: max(map(len, batches_of(function, lengths))) <= BATCH_SIZE,
+        "order": mixed_order,
+        "neighbours": other_neighbours,
+        "share": lambda function, lengths: share_of_padding(function, lengths) < GOAL,
     },
     2: {
-        "number": lambda share: 0 < float(share) < 1,
-        "lower": lambda share, token_counts: share < share_of_padding(in_order(token_counts), token_counts) / 2,
-        "share": right_share,
+        "dataset": lambda table: isinstance(table, Dataset),
+        "texts": lambda table, train: table["text"][:] == train["text"][:],
+        "features": lambda table, train: table.features == train.features,
+        "counts": lambda table, train: Counter(table["label"]) == Counter(train["label"]),
+        "wrong": wrong_labels,
     },
     3: {
         "dataset": lambda table: isinstance(table, Dataset),

@@ -2,19 +2,25 @@
 
 from transformers import PreTrainedTokenizerBase
 
-
-def num_tokens(tokenizer, texts) -> list[int]:
-    return [len(ids) for ids in tokenizer(texts)["input_ids"]]
+MOST_CHANGES = 3
 
 
-def longest(position, tokenizer, texts) -> bool:
-    counts = num_tokens(tokenizer, texts)
-    return counts[position] == max(counts)
+def fewer(own, num_tokens, film_texts) -> bool:
+    return sum(map(len, own(film_texts)["input_ids"])) < num_tokens
 
 
-def joins(text: str):
-    """A condition: a text's tokens are put together to the text again."""
-    return lambda join, tokenizer: join(tokenizer.tokenize(text)) == text
+def changes(old: str, new: str) -> int:
+    """How many characters must be replaced, inserted or left out to turn one text into the other.
+
+    >>> changes("good", "godo"), changes("good", "good!")
+    (2, 1)
+    """
+    row = list(range(len(new) + 1))
+    for number, character in enumerate(old, start=1):
+        above, row = row, [number]
+        for place, other in enumerate(new):
+            row.append(min(above[place + 1] + 1, row[place] + 1, above[place] + (character != other)))
+    return row[-1]
 
 
 def second_whole(encoding, tokenizer, pair) -> bool:
@@ -22,28 +28,24 @@ def second_whole(encoding, tokenizer, pair) -> bool:
     return list(encoding["input_ids"])[-len(second) :] == second
 
 
-def fewer(own, own_writer_tokenizer, film_texts) -> bool:
-    return sum(num_tokens(own, film_texts)) < sum(num_tokens(own_writer_tokenizer, film_texts))
-
-
 CONDITIONS = {
-    1: {"position": lambda position, texts: position in range(len(texts)), "longest": longest},
+    1: {
+        "tokenizer": lambda own: isinstance(own, PreTrainedTokenizerBase),
+        "bytes": lambda own: own.decode(own("☃")["input_ids"]) == "☃",
+        "size": lambda own: len(own) <= 3000,
+        "fewer": fewer,
+    },
     2: {
-        "function": callable,
-        "string": lambda join, tokenizer: isinstance(join(tokenizer.tokenize("pizzeria")), str),
-        "word": joins("pizzeria"),
-        "words": joins("pizzeria pizzeria"),
+        "string": lambda text: isinstance(text, str),
+        "changed": lambda text, victim: text != victim,
+        "few": lambda text, victim: changes(victim, text) <= MOST_CHANGES,
+        "tokens": lambda text, victim, rate: rate.tokenizer.tokenize(text) != rate.tokenizer.tokenize(victim),
+        "fooled": lambda text, victim, rate: rate(text)[0]["label"] != rate(victim)[0]["label"],
     },
     3: {
         "encoding": lambda encoding: len(encoding["input_ids"]) == len(encoding["attention_mask"]),
         "length": lambda encoding, limit: len(encoding["input_ids"]) == limit,
         "pair": lambda encoding, tokenizer: list(encoding["input_ids"]).count(tokenizer.sep_token_id) == 2,
         "second": second_whole,
-    },
-    4: {
-        "tokenizer": lambda own: isinstance(own, PreTrainedTokenizerBase),
-        "bytes": lambda own: own.decode(own("☃")["input_ids"]) == "☃",
-        "size": lambda own: len(own) <= 3000,
-        "fewer": fewer,
     },
 }
