@@ -11,12 +11,11 @@ from pathlib import Path
 from datasets import load_dataset
 from fontTools.subset import Options, Subsetter, load_font, save_font
 
+from ftcourse.engine.plots import FONTS
 from ftcourse.kit import Kit
 from kit.data import ASSETS
 
-FONTS = ASSETS / "fonts"
-# Of each kind of Chinese: the file, and the number of its face in the collection.
-FACES = {"zh": ("NotoSansCJKsc-subset.otf", 2), "zh-Hant": ("NotoSansCJKtc-subset.otf", 3)}
+FACES = {"zh": 2, "zh-Hant": 3}  # of each kind of Chinese, the number of its face in the collection
 CATALOGUES = ASSETS.parent / "catalogues"
 
 
@@ -30,20 +29,24 @@ def characters(lang: str) -> set[str]:
     return {character for text in texts for character in text}
 
 
+def target(lang: str) -> Path:
+    """Where the font of a kind of Chinese is."""
+    return ASSETS / "fonts" / FONTS[lang][0]
+
+
 def subset(source: Path, lang: str) -> Path:
     """Writes the part of a font that a language needs."""
-    file, number = FACES[lang]
-    options = Options(font_number=number, desubroutinize=True, layout_features=[], name_IDs=["*"])
+    options = Options(font_number=FACES[lang], desubroutinize=True, layout_features=[], name_IDs=["*"])
     font = load_font(str(source), options)
     subsetter = Subsetter(options)
     subsetter.populate(text="".join(sorted(characters(lang))))
     subsetter.subset(font)
-    FONTS.mkdir(exist_ok=True)
-    save_font(font, str(FONTS / file), options)
-    return FONTS / file
+    target(lang).parent.mkdir(exist_ok=True)
+    save_font(font, str(target(lang)), options)
+    return target(lang)
 
 
 if __name__ == "__main__":
     for name in FACES:
-        target = subset(Path(sys.argv[1]), name)
-        print(f"{target}: {target.stat().st_size:,} bytes, {len(characters(name))} characters")
+        written = subset(Path(sys.argv[1]), name)
+        print(f"{written}: {written.stat().st_size:,} bytes, {len(characters(name))} characters")

@@ -17,7 +17,7 @@ from ftcourse.engine import assets, hub
 from ftcourse.engine.assets import ASSETS, check_folder, export_model, manifest
 from ftcourse.inference import Predictor
 from ftcourse.kit import LANGS, NAMES, Kit
-from kit.fonts import FACES, FONTS, characters
+from kit.fonts import FACES, characters, target
 from kit.writer import BEGINNINGS, SEEDS
 
 CHECKPOINTS = ("encoder", "stars", "sentiment", "writer")
@@ -56,7 +56,7 @@ def test_manifest_holds_the_results():
 def test_the_font_for_pictures_has_every_chinese_character_of_the_texts(lang):
     wanted = {character for character in characters(lang) if "\u4e00" <= character <= "\u9fff"}
     assert len(wanted) > 2000
-    assert wanted <= {chr(code) for code in TTFont(FONTS / FACES[lang][0]).getBestCmap()}
+    assert wanted <= {chr(code) for code in TTFont(target(lang)).getBestCmap()}
 
 
 def test_the_card_of_the_writer_shows_every_continuation():

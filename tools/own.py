@@ -8,6 +8,8 @@ import ast
 import html
 import keyword
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
@@ -26,19 +28,20 @@ def tagged(cell: nbformat.NotebookNode, tag: str) -> bool:
     return tag in cell.metadata.get("tags", [])
 
 
+def code_nodes(cells: Iterable[nbformat.NotebookNode]) -> Iterator[ast.AST]:
+    """The nodes of all code cells that are Python."""
+    for cell in cells:
+        if cell.cell_type == "code":
+            with suppress(SyntaxError):
+                yield from ast.walk(ast.parse(TransformerManager().transform_cell(cell.source)))
+
+
 def code_names(nb: nbformat.NotebookNode) -> set[str]:
     """Every name that stands in a code cell: variables, functions, attributes, arguments, modules."""
     names: set[str] = set()
-    for cell in nb.cells:
-        if cell.cell_type != "code":
-            continue
-        try:
-            tree = ast.parse(TransformerManager().transform_cell(cell.source))
-        except SyntaxError:
-            continue
-        for node in ast.walk(tree):
-            texts = [getattr(node, field, None) for field in ("id", "attr", "arg", "name", "asname", "module")]
-            names |= {part for text in texts if isinstance(text, str) for part in text.split(".")}
+    for node in code_nodes(nb.cells):
+        texts = [getattr(node, field, None) for field in ("id", "attr", "arg", "name", "asname", "module")]
+        names |= {part for text in texts if isinstance(text, str) for part in text.split(".")}
     return names
 
 
@@ -50,12 +53,10 @@ def asked_for(nb: nbformat.NotebookNode) -> set[str]:
     ['stars', 'top_k']
     """
     names: set[str] = set()
-    for cell in nb.cells:
-        if cell.cell_type == "code" and not tagged(cell, EXAMPLES):
-            for node in ast.walk(ast.parse(TransformerManager().transform_cell(cell.source))):
-                asked = node.args if isinstance(node, ast.Call) else node.keys if isinstance(node, ast.Dict) else []
-                strings = [value.value for value in asked if isinstance(value, ast.Constant)]
-                names |= {text for text in strings if isinstance(text, str) and text.isidentifier()}
+    for node in code_nodes(cell for cell in nb.cells if not tagged(cell, EXAMPLES)):
+        asked = node.args if isinstance(node, ast.Call) else node.keys if isinstance(node, ast.Dict) else []
+        strings = [value.value for value in asked if isinstance(value, ast.Constant)]
+        names |= {text for text in strings if isinstance(text, str) and text.isidentifier()}
     return names
 
 

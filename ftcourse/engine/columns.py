@@ -43,9 +43,8 @@ def check_labels(labels: Iterable, num_labels: int | None = None, name: str = "l
         column, depth = pc.list_flatten(column), depth + 1
     if loss and not column.null_count and (num_labels == 1 or depth) and pa.types.is_floating(column.type):
         return
-    right = pa.types.is_integer(column.type)
-    if right:
-        high = np.iinfo(np.int64).max if num_labels is None or (loss and num_labels == 1) else num_labels - 1
+    if pa.types.is_integer(column.type):
+        high = num_labels - 1 if num_labels else np.iinfo(np.int64).max
         inside = pc.and_(pc.greater_equal(column, 0), pc.less_equal(column, high))
         good = pc.or_(inside, pc.equal(column, IGNORED)) if loss else inside
         good = pc.fill_null(pc.or_(good, loss and num_labels == 1), False)

@@ -3,14 +3,18 @@
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ftcourse.engine.assets import ASSETS
 from ftcourse.engine.messages import catalogue
 
-FONTS = {"zh": ("sc", "Noto Sans CJK SC"), "zh-Hant": ("tc", "Noto Sans CJK TC")}
+# Of each kind of Chinese: the file under `assets/fonts`, and the name of the font in it.
+FONTS = {
+    "zh": ("NotoSansCJKsc-subset.otf", "Noto Sans CJK SC"),
+    "zh-Hant": ("NotoSansCJKtc-subset.otf", "Noto Sans CJK TC"),
+}
 
 
 class Pictures:
@@ -31,6 +35,12 @@ class Pictures:
             raise KeyError(f"no words {key!r} for pictures; known: {', '.join(sorted(self.words))}")
         return self.words[key].format(**values)
 
+    def put(self, name: Callable[[str], object], *keys: str, **values) -> None:
+        """Hands the words of the first of the keys that has some to a method of Matplotlib; nothing where none has."""
+        found = [key for key in keys if key in self.words]
+        if found:
+            name(self.word(found[0], **values))
+
     def __call__(self, axes, key: str, /, **values) -> None:
         """Gives the axes, one or several, their title and names, and shows the figure with its description.
 
@@ -38,15 +48,12 @@ class Pictures:
         """
         from IPython.display import display
 
-        every = [*np.ravel(axes)]
-        figure, description = every[0].figure, self.word(f"{key}.alt", **values)
+        every, description = [*np.ravel(axes)], self.word(f"{key}.alt", **values)
+        figure = every[0].figure
         for number, one in enumerate(every, start=1):
             for part, name in {"title": one.set_title, "x": one.set_xlabel, "y": one.set_ylabel}.items():
-                own = f"{key}.{number}.{part}" if f"{key}.{number}.{part}" in self.words else f"{key}.{part}"
-                if own in self.words and (part != "title" or len(every) == 1 or own != f"{key}.title"):
-                    name(self.word(own, **values))
-        if len(every) > 1 and f"{key}.title" in self.words:
-            figure.suptitle(self.word(f"{key}.title", **values))
+                self.put(name, f"{key}.{number}.{part}", *([] if part == "title" else [f"{key}.{part}"]), **values)
+        self.put(figure.suptitle if len(every) > 1 else every[0].set_title, f"{key}.title", **values)
         data = {"image/png": png(figure), "text/plain": description}
         display(data, raw=True, metadata={"image/png": {"alt": description}})
 
@@ -61,13 +68,13 @@ def use_script(lang: str) -> None:
 
     for file, name in FONTS.values():
         if name not in fontManager.get_font_names():
-            fontManager.addfont(ASSETS / "fonts" / f"NotoSansCJK{file}-subset.otf")
-    names = [name for _, name in FONTS.values()]
-    plt.rcParams["font.family"] = ["DejaVu Sans", *sorted(names, key=lambda name: name != FONTS.get(lang, ("", ""))[1])]
+            fontManager.addfont(ASSETS / "fonts" / file)
+    ordered = sorted(FONTS, key=lambda other: other != lang)
+    plt.rcParams["font.family"] = ["DejaVu Sans", *(FONTS[other][1] for other in ordered)]
     plt.rcParams["figure.constrained_layout.use"] = True
 
 
-def png(figure) -> str:
+def png(figure, dpi: int = 100) -> str:
     """A figure as PNG in base64; the figure is closed.
 
     >>> import matplotlib.pyplot as plt
@@ -77,7 +84,7 @@ def png(figure) -> str:
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    figure.savefig(buffer, format="png", dpi=dpi)
     plt.close(figure)
     return base64.b64encode(buffer.getvalue()).decode()
 

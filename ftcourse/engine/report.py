@@ -1,8 +1,6 @@
 """The report of a fine-tuning: as a page of its own, in a notebook, in a terminal, and as the model's card."""
 
-import base64
 import importlib.metadata
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,7 +16,7 @@ from transformers.utils import is_in_notebook
 from ftcourse.engine.batches import token_lengths
 from ftcourse.engine.cleaning import Prepared
 from ftcourse.engine.messages import message
-from ftcourse.engine.plots import plot_history
+from ftcourse.engine.plots import plot_history, png
 from ftcourse.engine.views import bar, direction, shaded, table_html
 
 STYLE = (
@@ -35,10 +33,7 @@ USE = 'from transformers import pipeline\n\nclassify = pipeline("text-classifica
 def curve_png(history: dict) -> str:
     """The learning curve as a picture, in base64."""
     plot_history(SimpleNamespace(**history))
-    buffer = io.BytesIO()
-    plt.savefig(buffer, format="png", dpi=110)
-    plt.close()
-    return base64.b64encode(buffer.getvalue()).decode()
+    return png(plt.gcf(), dpi=110)
 
 
 def shortened(text: str, length: int = 300) -> str:
