@@ -56,6 +56,7 @@ def test_every_stored_picture_has_a_description(lang, chapter):
 def test_a_picture_gets_its_words_and_is_closed(capsys):
     show = Pictures("ar", "00_start")
     axes = plt.figure().add_subplot()
+    assert plt.get_fignums()
     show(axes, "stars")
     assert axes.get_title() == words("ar", "00_start")["stars.title"]
     assert axes.get_xlabel() == words("ar", "00_start")["stars.x"]

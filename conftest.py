@@ -1,6 +1,8 @@
 """What several test modules share."""
 
+import matplotlib.pyplot as plt
 import pytest
+import torch
 
 GUARD = '''
 import os, socket
@@ -20,6 +22,15 @@ def refuse(event, arguments):
 import sys
 sys.addaudithook(refuse)
 '''
+
+
+@pytest.fixture(autouse=True)
+def settings_kept():
+    """What a lesson's beginning sets is put back, and pictures are closed: other sums on two threads, other bits."""
+    num_threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(num_threads)
+    plt.close("all")
 
 
 @pytest.fixture
