@@ -23,6 +23,7 @@ import typer
 
 import ftcourse
 from ftcourse.engine.checks import LANGS
+from ftcourse.engine.folders import written_whole
 from ftcourse.engine.messages import message
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
@@ -169,9 +170,8 @@ def progress(part: Path) -> dict[str, int]:
 
 def note_progress(part: Path, counts: dict[str, int]) -> None:
     """Keep the counts beside the part, whole or not at all."""
-    fresh = part.with_suffix(".new")
-    fresh.write_text(json.dumps(counts), encoding="utf-8")
-    os.replace(fresh, part.with_suffix(".json"))
+    with written_whole(part.with_suffix(".json")) as fresh:
+        fresh.write_text(json.dumps(counts), encoding="utf-8")
 
 
 def write_answers(part: Path, rows, predictor, columns: list[str], raw: bool, lang: str) -> dict[str, int]:
@@ -235,7 +235,7 @@ def predict(
         finally:
             with suppress(OSError):
                 if not progress(part):
-                    for suffix in (".part", ".json", ".new"):
+                    for suffix in (".part", ".json"):
                         part.with_suffix(suffix).unlink(missing_ok=True)
             shutil.rmtree(work, ignore_errors=True)
         typer.echo(say(lang, "answered", rows=counts["rows"], answered=counts["answered"], name=out))

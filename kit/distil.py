@@ -23,6 +23,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss, normalize
 from transformers import BertConfig, BertForPreTraining, PreTrainedTokenizerFast
 
+from ftcourse.engine.folders import written_whole
 from kit.teacher import CACHE, NoTeacher, Teacher, load_teacher
 from kit.texts import LANGS, NoTexts, distillation_texts, held_out, key, opinion_texts, rows_of
 from kit.training import parameter_groups
@@ -278,20 +279,14 @@ def make_vocabulary(
         weights = {lang: SHARES[lang] / 2 for lang in LANGS}
         both = lines | {f"{lang} opinions": opinions for lang, opinions in opinion_texts(texts).items()}
         found = cut(teacher, both, weights | {f"{lang} opinions": weight for lang, weight in weights.items()}, size)
-        write_whole(place, lambda path: path.write_text(json.dumps(vars(found)), encoding="utf-8"))
+        with written_whole(place) as part:
+            part.write_text(json.dumps(vars(found)), encoding="utf-8")
     return read_vocabulary(folder)
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
     """The vocabulary that a distillation keeps in its folder."""
     return Vocabulary(**json.loads((folder / VOCABULARY).read_text(encoding="utf-8")))
-
-
-def write_whole(place: Path, write) -> None:
-    """Write beside the place and move there, so that what stands there is whole."""
-    fresh = place.with_name(f".{place.name}")
-    write(fresh)
-    fresh.replace(place)
 
 
 def save_state(distillation: Distillation, optimizer, step: int, place: Path) -> None:
@@ -301,7 +296,8 @@ def save_state(distillation: Distillation, optimizer, step: int, place: Path) ->
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_whole(place, lambda path: save_file(tensors, path, metadata={"step": str(step)}))
+    with written_whole(place) as part:
+        save_file(tensors, part, metadata={"step": str(step)})
 
 
 def load_state(distillation: Distillation, optimizer, place: Path) -> int:

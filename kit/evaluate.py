@@ -33,10 +33,11 @@ from transformers import (
     logging,
 )
 
+from ftcourse.engine.folders import written_whole
 from ftcourse.kit import Kit
 from kit.checkpoints import MAX_LENGTH, MODELS
 from kit.data import LANGS
-from kit.distil import PREFIX, write_whole
+from kit.distil import PREFIX
 from kit.teacher import END, PAD, START, load_teacher
 from kit.texts import OPINION_LANGS, NoTexts, test_opinions, traditional, training_opinions
 from kit.training import by_length, classification_losses, optimize, padded, predictions, seed_everything
@@ -361,7 +362,8 @@ def run(job: tuple[str, tuple[Callable, tuple]]) -> tuple[str, dict[str, float]]
 
 def keep(place: Path, content: dict) -> None:
     text = json.dumps(content, indent=1) + "\n"
-    write_whole(place, lambda path: path.write_text(text, encoding="utf-8"))
+    with written_whole(place) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def evaluate(texts: Path, seeds: tuple[int, ...] = SEEDS) -> dict[str, list[float]]:

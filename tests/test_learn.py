@@ -25,7 +25,7 @@ def test_an_unknown_chapter_or_language_is_told_the_known_ones(capsys):
 def test_a_notebook_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     target = tmp_path / "out" / "a.ipynb"
     nb = nbformat.v4.new_notebook()
-    learn.write_whole(nb, target)
+    learn.write_notebook(nb, target)
     before = target.read_bytes()
 
     def full_disk(nb, path):
@@ -34,7 +34,7 @@ def test_a_notebook_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
     monkeypatch.setattr(learn.nbformat, "write", full_disk)
     with pytest.raises(OSError, match="no space left"):
-        learn.write_whole(nb, target)
+        learn.write_notebook(nb, target)
     assert [p.name for p in target.parent.iterdir()] == ["a.ipynb"] and target.read_bytes() == before
 
 

@@ -18,6 +18,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from ftcourse.cli import execute_aside
+from ftcourse.engine.folders import written_whole
 from tools.settings import BUILD, ROOT, chapters, notebook
 
 TIMEOUT = 600  # seconds a cell
@@ -112,15 +113,11 @@ def changed_outputs(before: nbformat.NotebookNode, after: nbformat.NotebookNode)
     return [name for name, shown in texts(after).items() if shown != old.get(name)]
 
 
-def write_whole(nb: nbformat.NotebookNode, path: Path) -> None:
-    """Writes beside `path` first and then moves: a reader never finds half a notebook."""
+def write_notebook(nb: nbformat.NotebookNode, path: Path) -> None:
+    """Writes a notebook, whole: a reader never finds half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with written_whole(path) as part:
         nbformat.write(nb, part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def learn(lang: str, chapter: str, target: Path) -> Result:
@@ -142,7 +139,7 @@ def learn(lang: str, chapter: str, target: Path) -> Result:
         nb = without_verdicts(without_paths(nb))
         cells = changed_outputs(nbformat.read(source, as_version=4), nb)
         changed = f", other text than before in: {' '.join(cells)}" if cells else ", the same text as before"
-    write_whole(nb, target)
+    write_notebook(nb, target)
     progress.close(f"{seconds:.0f} s{changed}")
     return Result(chapter, seconds, key_figure(nb))
 

@@ -30,7 +30,7 @@ from pathlib import Path
 import nbformat
 
 from tools.conversion import converter
-from tools.learn import write_whole
+from tools.learn import write_notebook
 from tools.markdown import fixed_parts, on_words, unwrap_rtl, words_only, wrap_rtl
 from tools.own import EXAMPLES, OWN, api_spans, code_names, examples, tagged, ungrounded
 from tools.settings import CATALOGUES, ROOT, chapters, languages, notebook, settings
@@ -366,7 +366,7 @@ def sync(langs: list[str], names: list[str], force: bool = False) -> list[Note]:
             files, notes = files | texts, notes + found
     for path, nb in books.items():
         if not path.exists() or text_of(read(path)) != text_of(nb):
-            write_whole(nb, path)
+            write_notebook(nb, path)
     for path, content in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
@@ -423,7 +423,7 @@ def accept(lang: str, chapter: str, ids: list[str]) -> int:
         cell.metadata[KEY] = notes
         if cell.cell_type == "markdown":
             cell.source = stored(prose(cell), lang)
-    write_whole(nb, notebook(lang, chapter))
+    write_notebook(nb, notebook(lang, chapter))
     return len(chosen)
 
 

@@ -18,7 +18,7 @@ from datasets import Dataset
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ftcourse.engine.folders import check_begun, claim_folder, reason, sync
+from ftcourse.engine.folders import check_begun, claim_folder, reason, written_whole
 
 KEPT = 2
 
@@ -107,14 +107,10 @@ def data_hash(data: Dataset) -> str:
 
 def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], state: dict) -> None:
     """Write a checkpoint whole or not at all; an `OSError` in one line says why not."""
-    part = path.with_suffix(".part")
     try:
-        save_file(tensors, part, metadata={"state": json.dumps(state, default=float)})
-        sync(part)
-        os.replace(part, path)
-        sync(path.parent)
+        with written_whole(path) as part:
+            save_file(tensors, part, metadata={"state": json.dumps(state, default=float)})
     except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
         advice = "make room there, then go on from the last good checkpoint with resume=True"
         raise OSError(f"cannot write the checkpoint {str(path)!r}: {reason(error)}; {advice}") from error
 
@@ -140,7 +136,7 @@ class Checkpoints:
 
     def __init__(self, folder: str | os.PathLike, plan: dict, resume: bool = False):
         self.folder, self.plan = claim_folder(folder, resume), plan
-        for part in self.folder.glob("checkpoint-*.part"):
+        for part in self.folder.glob(".checkpoint-*.part"):
             part.unlink(missing_ok=True)
         self.found = self.newest() if resume else None
         self.precision = None

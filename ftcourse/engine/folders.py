@@ -66,9 +66,8 @@ def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Path:
     mark, call = Path(folder) / MARK, json.loads(json.dumps(call))
     if not (resume and mark.is_file()):
         folder = claim_folder(folder, begun=MARK)
-        fresh = folder / f".trial-{os.getpid()}"
-        fresh.write_text(json.dumps(call), encoding="utf-8")
-        os.replace(fresh, mark)
+        with written_whole(mark) as part:
+            part.write_text(json.dumps(call), encoding="utf-8")
         return folder
     begun = json.loads(mark.read_text(encoding="utf-8"))
     check_begun(f"the work in {str(folder)!r}", begun, call, call, "call it as then")
@@ -84,6 +83,28 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A place beside `path` to write a file to, which moves there in the end: what stands at `path` is always whole.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as there:
+    ...     with written_whole(Path(there, "note.txt")) as part:
+    ...         _ = part.write_text("all of it")
+    ...     os.listdir(there)
+    ['note.txt']
+    """
+    part = path.with_name(f".{path.name.lstrip('.')}.part")
+    try:
+        yield part
+        sync(part)
+        os.replace(part, path)
+        sync(path.parent)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def reason(error: Exception) -> str:
