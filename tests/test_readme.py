@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 from datasets import load_dataset
@@ -10,7 +11,7 @@ from datasets import load_dataset
 from ftcourse.kit import Kit
 from tools.settings import ROOT, chapters, notebook, settings
 
-PAGES = {"en": "README.md", "ar": "README.ar.md", "zh": "README.zh.md"}
+PAGES = {"en": "README.md", "ar": "README.ar.md", "zh": "README.zh.md", "zh-Hant": "README.zh-Hant.md"}
 README = {lang: (ROOT / name).read_text(encoding="utf-8") for lang, name in PAGES.items()}
 SPAN = re.compile(r'<span dir="ltr">|</span>')
 
@@ -23,7 +24,7 @@ def test_every_chapter_has_its_line(lang):
     for chapter, path, colab, module, minutes in rows:
         assert ROOT / path == notebook(lang, chapter)
         assert colab.endswith(f"github/{settings()['repository']}/blob/{settings()['branch']}/{path}")
-        assert (ROOT / f"ftcourse/{module}.py").exists() and float(minutes) <= 2
+        assert (ROOT / f"ftcourse/{module}.py").exists() and float(minutes) <= 1.5
 
 
 @pytest.mark.parametrize("lang", PAGES)
@@ -32,6 +33,20 @@ def test_links_lead_somewhere(lang):
     assert len(links) > 8
     assert [link for link in links if not (ROOT / link).exists()] == []
     assert set(PAGES.values()) <= set(links)
+
+
+def slug(heading: str) -> str:
+    """The name that code hosts give to the place of a heading."""
+    kept = (c for c in heading.lower() if c in " -_" or c.isalnum() or unicodedata.category(c).startswith("M"))
+    return "".join(kept).replace(" ", "-")
+
+
+@pytest.mark.parametrize("lang", PAGES)
+def test_links_within_the_page_lead_to_a_heading(lang):
+    prose = re.sub(r"^```.*?^```", "", README[lang], flags=re.M | re.S)
+    places = [slug(heading) for heading in re.findall(r"^#+ (.+)$", prose, re.M)]
+    links = re.findall(r"\]\(#([^)]+)\)", prose)
+    assert len(set(links)) >= 6 and set(links) <= set(places)
 
 
 def python_blocks(lang: str) -> list[str]:
