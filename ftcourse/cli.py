@@ -30,6 +30,7 @@ NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 DEFAULT_LANG = os.environ.get("FTCOURSE_LANG") or "en"
 PACKAGE = Path(__file__).parent
+GLOSSARY = "glossary.md"  # the chapters link to it
 LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "scikit-learn", "matplotlib")
 LETTERS = {"ar": "\u0639", "zh": "\u4e2d", "zh-Hant": "\u9ad4"}
 
@@ -329,6 +330,8 @@ def lab(
         fresh = [path for path in paths if not (target / path.name).exists()]
         for path in fresh:
             shutil.copy(path, target)
+        if not (target / GLOSSARY).exists():
+            shutil.copy(paths[0].with_name(GLOSSARY), target)
         values = {"count": len(fresh), "folder": target, "kept": len(paths) - len(fresh)}
         typer.echo(say(lang, "copied", **values))
         if not no_open:

@@ -215,6 +215,19 @@ def test_lab_copies_and_keeps_what_is_there(tmp_path):
     assert copies[0].read_text() == "mine"
 
 
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_lab_copies_the_glossary_that_the_chapters_link_to(tmp_path, lang):
+    ask("lab", "--folder", tmp_path, "--no-open", "--lang", lang)
+    glossary = tmp_path / lang / "glossary.md"
+    for copy in glossary.parent.glob("*.ipynb"):
+        for place in re.findall(r"\(glossary\.md#([^)]+)\)", copy.read_text(encoding="utf-8")):
+            assert f'id="{place}"' in glossary.read_text(encoding="utf-8"), (copy.name, place)
+    assert "glossary.md#" in (tmp_path / lang / "00_start.ipynb").read_text(encoding="utf-8")
+    glossary.write_text("mine")
+    ask("lab", "--folder", tmp_path, "--no-open", "--lang", lang)
+    assert glossary.read_text() == "mine"
+
+
 def test_learn_runs_a_chapter(tmp_path):
     assert "00_start: " in ask("learn", "--chapter", "00_start", "--folder", tmp_path).output
     assert (tmp_path / "en" / "00_start.ipynb").stat().st_size > 1000
