@@ -27,6 +27,7 @@ REWRITTEN: tuple[str, ...] = (
     "01_pipeline",
     "02_tokenizer",
     "03_data",
+    "07_inference",
 )  # chapters that have the form of DESIGN.md; the others have the one before
 BIN = Path(sys.executable).parent
 

@@ -3,7 +3,51 @@
 from functools import lru_cache
 
 import numpy as np
+import torch
 from sklearn.metrics import confusion_matrix
+
+FAR = 3  # stars between a howler and the truth
+
+
+def labels_of(choose, probabilities) -> np.ndarray:
+    return np.asarray(choose(probabilities))
+
+
+def labels_only(choose, probabilities) -> bool:
+    labels = labels_of(choose, probabilities)
+    return labels.shape == (len(probabilities),) and bool(np.isin(labels, range(probabilities.shape[1])).all())
+
+
+def row_by_row(choose, probabilities) -> bool:
+    """Whether the answers follow the probabilities, and not the number of the row."""
+    forwards, backwards = labels_of(choose, probabilities), labels_of(choose, probabilities[::-1])
+    return np.array_equal(forwards, backwards[::-1])
+
+
+def far_off(labels, references) -> np.ndarray:
+    return np.abs(np.asarray(labels) - references)
+
+
+def fewer_howlers(choose, probabilities, references) -> bool:
+    before, after = far_off(probabilities.argmax(axis=1), references), far_off(choose(probabilities), references)
+    return (after >= FAR).sum() <= (before >= FAR).sum() * 3 / 4
+
+
+def no_further(choose, probabilities, references) -> bool:
+    before, after = far_off(probabilities.argmax(axis=1), references), far_off(choose(probabilities), references)
+    return after.mean() <= before.mean() + 0.02
+
+
+def swaggered(temperature, probabilities) -> np.ndarray:
+    return (torch.tensor(probabilities).log() / temperature).softmax(dim=-1).numpy()
+
+
+def same_labels(temperature, probabilities) -> bool:
+    return np.array_equal(swaggered(temperature, probabilities).argmax(axis=1), probabilities.argmax(axis=1))
+
+
+def boasting(temperature, probabilities) -> bool:
+    return swaggered(temperature, probabilities).max(axis=1).mean() > 0.95
 
 
 @lru_cache(maxsize=1)
@@ -23,41 +67,23 @@ def not_transposed(matrix, kit, texts, references) -> bool:
     return np.array_equal(matrix, right) or not np.array_equal(matrix, right.T)
 
 
-def least_sure(text, predictor, predictions) -> bool:
-    surest = predictor.predict([text]).probabilities.max()
-    return surest < predictions.probabilities.max(axis=1).min() + 1e-4
-
-
-def enough_left(threshold, predictions) -> bool:
-    return (predictions.probabilities.max(axis=1) >= threshold).mean() >= 0.25
-
-
-def fewer_mistakes(threshold, predictions, references) -> bool:
-    wrong = predictions.probabilities.argmax(axis=1) != references
-    return wrong[predictions.probabilities.max(axis=1) >= threshold].mean() <= 0.75 * wrong.mean()
-
-
 CONDITIONS = {
     1: {
-        "list": lambda usable: isinstance(usable, list),
-        "strings": lambda usable: all(isinstance(text, str) for text in usable),
-        "visible": lambda usable: all(text.strip() for text in usable),
-        "rows": lambda usable, column: usable == [text for text in column if isinstance(text, str) and text.strip()],
+        "function": lambda choose: callable(choose),
+        "labels": labels_only,
+        "rows": row_by_row,
+        "howlers": fewer_howlers,
+        "distance": no_further,
     },
     2: {
-        "text": lambda text: isinstance(text, str),
-        "review": lambda text, texts: text in texts,
-        "least": least_sure,
+        "number": lambda temperature: temperature > 0,
+        "labels": same_labels,
+        "sure": boasting,
     },
     3: {
         "shape": lambda matrix: np.shape(matrix) == (2, 2),
         "total": lambda matrix, texts: np.sum(matrix) == len(texts),
         "transposed": not_transposed,
         "model": lambda matrix, kit, texts, references: np.array_equal(matrix, expected(kit, texts, references)),
-    },
-    4: {
-        "number": lambda threshold: 0 <= threshold <= 1,
-        "left": enough_left,
-        "mistakes": fewer_mistakes,
     },
 }
