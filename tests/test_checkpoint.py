@@ -51,14 +51,11 @@ def stop_saving_after(monkeypatch, calls: int, error: BaseException) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The model and history of a training that nothing interrupted, on one thread, like those that are killed."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield {
+    """The model and history of a training that nothing interrupted."""
+    return {
         sampling: run(tmp_path_factory.mktemp("whole") / "run", sampling=sampling)
         for sampling in ("random", "group_by_length")
     }
-    torch.set_num_threads(num_threads)
 
 
 @pytest.mark.parametrize("sampling", ["random", "group_by_length"])

@@ -25,15 +25,20 @@ def tiny_data(size: int = 60) -> Dataset:
 
 
 def run(folder, resume: bool = False, **options):
-    """Train with a checkpoint after each step; the model and its history."""
+    """Train with a checkpoint after each step, on one thread in every process; the model and its history."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     model, data = tiny_model(), tiny_data()
     config = TrainConfig(**{"epochs": 3, "batch_size": 2, "accumulation": 2, "lr": 1e-2, "save_steps": 1} | options)
-    history = train(model, data, data, collate=default_data_collator, config=config, output_dir=folder, resume=resume)
-    return model, history
+    try:
+        return model, train(
+            model, data, data, collate=default_data_collator, config=config, output_dir=folder, resume=resume
+        )
+    finally:
+        torch.set_num_threads(num_threads)
 
 
 def main(folder: str, sampling: str, resume: bool, precision: str | None = None) -> None:
-    torch.set_num_threads(1)
     trained, history = run(folder, resume, sampling=sampling, precision=precision)
     if PartialState().is_main_process:
         save_file(dict(trained.state_dict()), f"{folder}/final.safetensors")

@@ -18,7 +18,7 @@ from datasets import Dataset
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ftcourse.engine.folders import check_begun, claim_folder, reason, written_whole
+from ftcourse.engine.folders import check_begun, claim_folder, reason, sync, written_whole
 
 KEPT = 2
 
@@ -110,6 +110,8 @@ def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], state: dict) 
     try:
         with written_whole(path) as part:
             save_file(tensors, part, metadata={"state": json.dumps(state, default=float)})
+            sync(part)
+        sync(path.parent)
     except (OSError, SafetensorError) as error:
         advice = "make room there, then go on from the last good checkpoint with resume=True"
         raise OSError(f"cannot write the checkpoint {str(path)!r}: {reason(error)}; {advice}") from error

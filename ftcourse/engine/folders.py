@@ -66,7 +66,7 @@ def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Path:
     mark, call = Path(folder) / MARK, json.loads(json.dumps(call))
     if not (resume and mark.is_file()):
         folder = claim_folder(folder, begun=MARK)
-        with written_whole(mark) as part:
+        with written_whole(mark, folder / f".trial-{os.getpid()}") as part:  # a name that makes no folder taken
             part.write_text(json.dumps(call), encoding="utf-8")
         return folder
     begun = json.loads(mark.read_text(encoding="utf-8"))
@@ -86,8 +86,10 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, part: Path | None = None) -> Iterator[Path]:
     """A place beside `path` to write a file to, which moves there in the end: what stands at `path` is always whole.
+
+    The place is `part`, or a hidden file named like `path`. What must outlast a power cut needs `sync` in the block.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as there:
@@ -96,12 +98,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     ...     os.listdir(there)
     ['note.txt']
     """
-    part = path.with_name(f".{path.name.lstrip('.')}.part")
+    part = part or path.with_name(f".{path.name.lstrip('.')}.part")
     try:
         yield part
-        sync(part)
         os.replace(part, path)
-        sync(path.parent)
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

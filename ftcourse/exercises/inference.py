@@ -24,17 +24,18 @@ def row_by_row(choose, probabilities) -> bool:
     return np.array_equal(forwards, backwards[::-1])
 
 
-def far_off(labels, references) -> np.ndarray:
-    return np.abs(np.asarray(labels) - references)
+def distances(choose, probabilities, references) -> list[np.ndarray]:
+    """How many stars each label is off: those of the largest probabilities, and those that are chosen."""
+    return [np.abs(labels - references) for labels in (probabilities.argmax(axis=1), labels_of(choose, probabilities))]
 
 
 def fewer_howlers(choose, probabilities, references) -> bool:
-    before, after = far_off(probabilities.argmax(axis=1), references), far_off(choose(probabilities), references)
+    before, after = distances(choose, probabilities, references)
     return (after >= FAR).sum() <= (before >= FAR).sum() * 3 / 4
 
 
 def no_further(choose, probabilities, references) -> bool:
-    before, after = far_off(probabilities.argmax(axis=1), references), far_off(choose(probabilities), references)
+    before, after = distances(choose, probabilities, references)
     return after.mean() <= before.mean() + 0.02
 
 
@@ -69,7 +70,7 @@ def not_transposed(matrix, kit, texts, references) -> bool:
 
 CONDITIONS = {
     1: {
-        "function": lambda choose: callable(choose),
+        "function": callable,
         "labels": labels_only,
         "rows": row_by_row,
         "howlers": fewer_howlers,
