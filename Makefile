@@ -1,4 +1,4 @@
-# make learn | lab | test | notebooks | translate | kit | bench     each sets up what it needs; options: lang=en chapter=05_trainer texts=DIR
+# make learn | lab | test | test-long | notebooks | translate | kit | bench     each sets up what it needs; options: lang=en chapter=05_trainer texts=DIR
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 lang ?= en
 chapter ?=
@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: learn lab test notebooks translate kit bench
+.PHONY: learn lab test test-long notebooks translate kit bench
 .DEFAULT_GOAL := learn
 
 learn: .venv/ready
@@ -19,6 +19,9 @@ test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+test-long: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m long tests
 
 notebooks: .venv/ready
 	$(BIN)/nbdev-export

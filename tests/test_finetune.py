@@ -77,8 +77,9 @@ def test_a_wild_csv_trains_without_hand_work(call, tmp_path, lang, encoding):
     assert report.right["majority"] == biggest["valid"]
 
 
-def test_sixty_thousand_rows_need_less_than_two_gigabytes(tiny, tmp_path):
-    wild_table("en", 60_000).to_csv(tmp_path / "wild.csv", index=False)
+@pytest.mark.parametrize("num_rows", [6_000, pytest.param(60_000, marks=pytest.mark.long)])
+def test_a_large_table_needs_less_than_two_gigabytes(tiny, tmp_path, num_rows):
+    wild_table("en", num_rows).to_csv(tmp_path / "wild.csv", index=False)
     code = (
         "import sys; from benchmarks.memory import own_peak; from ftcourse.finetune import finetune\n"
         "from tests.tiny import FAST\n"
