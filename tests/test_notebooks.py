@@ -27,6 +27,7 @@ REWRITTEN: tuple[str, ...] = (
     "02_tokenizer",
     "03_data",
     "07_inference",
+    "05_trainer",
     "06_loop",
 )  # chapters that have the form of DESIGN.md; the others have the one before
 BIN = Path(sys.executable).parent
