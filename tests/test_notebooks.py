@@ -21,13 +21,13 @@ from tools.own import EXAMPLES, tagged
 from tools.settings import ROOT, chapters, languages, notebook
 
 NOTEBOOKS = [(lang, chapter) for lang in languages() for chapter in chapters()]
-# Chapters that have the form of DESIGN.md; the others have the one before.
 REWRITTEN: tuple[str, ...] = (
     "00_start",
     "01_pipeline",
     "02_tokenizer",
     "03_data",
     "07_inference",
+    "04_model",
 )  # chapters that have the form of DESIGN.md; the others have the one before
 BIN = Path(sys.executable).parent
 
