@@ -29,7 +29,7 @@ CONDITIONS = {
         "head": lambda model: model.config.num_labels == 5,
         "few": lambda model: 0 < size(model, trainable=True) <= size(model) / 6,
         "frozen": lambda model, body: torch.equal(table(model), table(body)),
-        "better": lambda model, score, frozen_score: score(model) >= frozen_score + 0.01,
+        "better": lambda model, score, chance: score(model) >= chance + 0.2,
     },
     2: {
         "model": lambda network: isinstance(network, PreTrainedModel),
