@@ -102,7 +102,7 @@ def headings(nb) -> list[str]:
 
 
 def ends_well(found: list[str]) -> bool:
-    """Whether the last headings are those of a chapter that has the form that CONTRIBUTING.md describes; a quiz may stand elsewhere."""
+    """Whether the last headings are those that CONTRIBUTING.md asks for; a quiz may stand elsewhere."""
     return [name for name in found[-4:] if name != "Quiz"][-3:] == ["Summary", "Exercises", "Further reading"]
 
 
@@ -119,7 +119,7 @@ def test_a_quiz_of_its_own_is_no_must():
 
 
 def missing_form(chapter: str, nb, names: list[str]) -> list[str]:
-    """What a chapter lacks of the form that CONTRIBUTING.md describes, besides its headings; `names` are those of all chapters."""
+    """What a chapter lacks of the form in CONTRIBUTING.md, besides its headings; `names` are all chapters."""
     place = names.index(chapter)
     neighbours = [names[other] for other in (place - 1, place + 1) if 0 <= other < len(names)]
     links = relative_links(unwrap_rtl(nb.cells[-1].source))
