@@ -29,6 +29,7 @@ REWRITTEN: tuple[str, ...] = (
     "07_inference",
     "05_trainer",
     "06_loop",
+    "08_own_data",
 )  # chapters that have the form of DESIGN.md; the others have the one before
 BIN = Path(sys.executable).parent
 
