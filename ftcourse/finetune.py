@@ -127,7 +127,7 @@ def finetune(
     columns, watch = check_call(text, label, lang, output_dir, metrics, config), Stopwatch()
     config, metrics = plain(config or default_config(model)), metrics or accuracy_f1
     call = call_of(table, columns, model, validation, config, lang)
-    name, folder = str(model or Kit(lang).model("encoder")), claim_run(output_dir, resume, call)
+    name, folder = str(model or Kit(lang).model("encoder")), claim_run(output_dir, resume, call, lang)
     with quiet_libraries(), work_folder(folder) as work:
         if not (folder / "report.json").exists():
             prepared = prepare(table, columns, lang, validation, config.seed, work)

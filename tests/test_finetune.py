@@ -305,6 +305,14 @@ def test_a_stopped_call_goes_on_and_ends_in_the_same_weights(call, frame, tmp_pa
     assert load_report(tmp_path / "out").history["losses"] == load_report(tmp_path / "whole").history["losses"]
 
 
+@pytest.mark.parametrize(("lang", "said"), [("ar", "ليس فارغًا"), ("zh", "不是空的"), ("zh-Hant", "不是空的")])
+def test_a_folder_with_something_in_it_is_refused_in_the_readers_language(call, frame, tmp_path, lang, said):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=said):
+        call(frame, lang=lang)
+
+
 def test_resume_leaves_a_folder_alone_that_nothing_was_begun_in(call, frame, tmp_path):
     files = ["work/thesis.txt", "training/labels.csv", "README.md", "config.json"]
     for name in files:

@@ -7,10 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ftcourse.engine.messages import message
+
 MARK = ".ftcourse.json"  # in a folder that a call of `finetune` has begun to fill
 
 
-def claim_folder(folder: str | os.PathLike, resume: bool = False, begun: str = "checkpoint-*.safetensors") -> Path:
+def claim_folder(
+    folder: str | os.PathLike, resume: bool = False, begun: str = "checkpoint-*.safetensors", lang: str = "en"
+) -> Path:
     """The folder, made where it was missing. One with something in it is only taken with `resume`.
 
     `begun` is the pattern of a file that tells that there is something to go on with.
@@ -32,9 +36,8 @@ def claim_folder(folder: str | os.PathLike, resume: bool = False, begun: str = "
     except OSError as error:
         raise OSError(f"cannot write to the folder {str(folder)!r}: {error.strerror}; choose another") from error
     if taken and not resume:
-        go_on = ", or go on with what was begun there: resume=True" if any(folder.glob(begun)) else ""
-        advice = f"choose another folder{go_on}"
-        raise FileExistsError(f"the folder {str(folder)!r} is not empty, and nothing is overwritten; {advice}")
+        key = "error.begun" if any(folder.glob(begun)) else "error.taken"
+        raise FileExistsError(message(lang, "finetune", key, folder=str(folder)))
     return folder
 
 
@@ -51,7 +54,7 @@ def check_begun(what: str, begun: Mapping, now: Mapping, names: Iterable[str], a
             raise ValueError(f"{what} was begun with {was}; {advice}, or choose another folder")
 
 
-def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Path:
+def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping, lang: str = "en") -> Path:
     """The folder for a call, which is noted in it; with `resume`, a folder that the same call has begun to fill.
 
     Raises `FileExistsError` for any other folder that is not empty, `ValueError` where another call was noted.
@@ -65,7 +68,7 @@ def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Path:
     """
     mark, call = Path(folder) / MARK, json.loads(json.dumps(call))
     if not (resume and mark.is_file()):
-        folder = claim_folder(folder, begun=MARK)
+        folder = claim_folder(folder, begun=MARK, lang=lang)
         with written_whole(mark, folder / f".trial-{os.getpid()}") as part:  # a name that makes no folder taken
             part.write_text(json.dumps(call), encoding="utf-8")
         return folder
