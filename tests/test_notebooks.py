@@ -21,16 +21,6 @@ from tools.own import EXAMPLES, tagged
 from tools.settings import ROOT, chapters, languages, notebook
 
 NOTEBOOKS = [(lang, chapter) for lang in languages() for chapter in chapters()]
-REWRITTEN: tuple[str, ...] = (
-    "00_start",
-    "01_pipeline",
-    "02_tokenizer",
-    "03_data",
-    "07_inference",
-    "05_trainer",
-    "06_loop",
-    "08_own_data",
-)  # chapters that have the form of DESIGN.md; the others have the one before
 BIN = Path(sys.executable).parent
 
 
@@ -112,17 +102,14 @@ def headings(nb) -> list[str]:
 
 
 def ends_well(found: list[str]) -> bool:
-    """Whether the last headings are those of a chapter that has the form of DESIGN.md; a quiz may stand elsewhere."""
+    """Whether the last headings are those that CONTRIBUTING.md asks for; a quiz may stand elsewhere."""
     return [name for name in found[-4:] if name != "Quiz"][-3:] == ["Summary", "Exercises", "Further reading"]
 
 
 @pytest.mark.parametrize("chapter", chapters())
 def test_the_end_of_a_chapter(chapter):
     found = headings(read("en", chapter))
-    if chapter in REWRITTEN:
-        assert ends_well(found), found[-4:]
-    else:
-        assert found[-3:] == ["Summary", "Quiz", "Exercises"]
+    assert ends_well(found), found[-4:]
 
 
 def test_a_quiz_of_its_own_is_no_must():
@@ -132,7 +119,7 @@ def test_a_quiz_of_its_own_is_no_must():
 
 
 def missing_form(chapter: str, nb, names: list[str]) -> list[str]:
-    """What a chapter lacks of the form of DESIGN.md, besides its headings; `names` are those of all chapters."""
+    """What a chapter lacks of the form in CONTRIBUTING.md, besides its headings; `names` are all chapters."""
     place = names.index(chapter)
     neighbours = [names[other] for other in (place - 1, place + 1) if 0 <= other < len(names)]
     links = relative_links(unwrap_rtl(nb.cells[-1].source))
@@ -152,8 +139,8 @@ def missing_form(chapter: str, nb, names: list[str]) -> list[str]:
     return [what for what, there in wanted.items() if not there]
 
 
-@pytest.mark.parametrize("chapter", REWRITTEN)
-def test_a_rewritten_chapter_has_all_that_its_form_asks_for(chapter):
+@pytest.mark.parametrize("chapter", chapters())
+def test_a_chapter_has_all_that_its_form_asks_for(chapter):
     assert missing_form(chapter, read("en", chapter), chapters()) == []
 
 
@@ -237,7 +224,7 @@ def test_every_cell_runs_without_network_and_every_solution_passes(lang, chapter
 def test_links_lead_somewhere(lang, chapter):
     assert [str(note) for note in broken_links(lang, chapter)] == []
     links = [link for cell in read(lang, chapter).cells for link in relative_links(unwrap_rtl(cell.source))]
-    assert links or chapter not in REWRITTEN
+    assert links
 
 
 def test_a_failing_cell_is_found(tmp_path):

@@ -11,8 +11,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from ftcourse.engine.messages import CATALOGUES
 from ftcourse.engine.plots import Pictures
-from tests.test_notebooks import REWRITTEN
-from tools.settings import languages, notebook
+from tools.settings import chapters, languages, notebook
 
 
 def words(lang: str, chapter: str) -> dict[str, str]:
@@ -34,7 +33,7 @@ def read(lang: str, chapter: str):
     return nbformat.read(notebook(lang, chapter), as_version=4)
 
 
-@pytest.mark.parametrize("chapter", REWRITTEN)
+@pytest.mark.parametrize("chapter", chapters())
 def test_every_picture_has_its_words_and_every_word_its_picture(chapter):
     pictures, known = shown(read("en", chapter)), words("en", chapter)
     assert pictures
@@ -45,7 +44,7 @@ def test_every_picture_has_its_words_and_every_word_its_picture(chapter):
 
 
 @pytest.mark.parametrize("lang", languages())
-@pytest.mark.parametrize("chapter", REWRITTEN)
+@pytest.mark.parametrize("chapter", chapters())
 def test_every_stored_picture_has_a_description(lang, chapter):
     cells = [cell for cell in read(lang, chapter).cells if cell.cell_type == "code"]
     outputs = [output for cell in cells for output in cell.outputs if "image/png" in output.get("data", {})]

@@ -4,40 +4,44 @@ import torch
 from transformers import PreTrainedModel
 
 
-def size(module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+def size(module, trainable: bool = False) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad or not trainable)
 
 
-def last_layer(number, tuned) -> bool:
-    return number == size(tuned.classifier) + size(tuned.base_model.encoder.layer[-1])
+def table(module) -> torch.Tensor:
+    return module.base_model.get_input_embeddings().weight
 
 
-def random(network, body) -> bool:
-    return not torch.equal(network.base_model.get_input_embeddings().weight, body.get_input_embeddings().weight)
+@torch.inference_mode()
+def opinions(model, tokenizer) -> torch.Tensor:
+    texts = ["Wonderful!", "The soup was cold, and nobody said sorry.", "好吃", "خدمة سيئة جدا"]
+    return model.eval()(**tokenizer(texts, padding=True, return_tensors="pt")).logits.softmax(dim=-1)
 
 
-def even(warm, logits) -> bool:
-    return warm(logits, 5.0).max() < logits.softmax(dim=-1).max() < warm(logits, 0.2).max()
+def same_for_all(model, tokenizer) -> bool:
+    found = opinions(model, tokenizer)
+    return torch.allclose(found, found[:1].expand_as(found), atol=1e-4)
 
 
 CONDITIONS = {
     1: {
-        "number": lambda number: isinstance(number, int) and number > 0,
-        "body": lambda number, tuned: number < size(tuned) / 2,
-        "layer": lambda number, tuned: number > size(tuned.classifier),
-        "right": last_layer,
+        "model": lambda model: isinstance(model, PreTrainedModel),
+        "head": lambda model: model.config.num_labels == 5,
+        "few": lambda model: 0 < size(model, trainable=True) <= size(model) / 6,
+        "frozen": lambda model, body: torch.equal(table(model), table(body)),
+        "better": lambda model, score, chance: score(model) >= chance + 0.2,
     },
     2: {
         "model": lambda network: isinstance(network, PreTrainedModel),
         "layers": lambda network: network.config.num_hidden_layers == 2,
         "head": lambda network, batch: network(**batch).logits.shape == (2, 5),
-        "random": random,
+        "random": lambda network, body: not torch.equal(table(network), table(body)),
     },
     3: {
-        "function": callable,
-        "sums": lambda warm, logits: torch.allclose(warm(logits, 2.0).sum(dim=-1), torch.ones(len(logits))),
-        "one": lambda warm, logits: torch.allclose(warm(logits, 1.0), logits.softmax(dim=-1)),
-        "even": even,
-        "right": lambda warm, logits: torch.allclose(warm(logits, 0.5), (2 * logits).softmax(dim=-1)),
+        "model": lambda model: isinstance(model, PreTrainedModel),
+        "copy": lambda model, stars: model is not stars,
+        "whole": lambda _, stars, tokenizer: not same_for_all(stars, tokenizer),
+        "head": lambda model, stars: torch.equal(model.classifier.weight, stars.classifier.weight),
+        "same": lambda model, tokenizer: same_for_all(model, tokenizer),
     },
 }
