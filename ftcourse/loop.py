@@ -81,12 +81,8 @@ class History:
 def train_step(run: Run, batches: Sequence[Batch]) -> torch.Tensor:
     """Forward, backward and step for one or more batches. Returns this process's part of the loss.
 
-    >>> from ftcourse.engine.models import load_classifier
-    >>> from ftcourse.kit import Kit
-    >>> from transformers import default_data_collator
-    >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]})
-    >>> model = load_classifier(Kit().model("stars"))
-    >>> with begun(model, data, default_data_collator, TrainConfig(), History()) as run:
+    >>> from ftcourse.engine.models import small_example
+    >>> with begun(*small_example(), TrainConfig(), History()) as run:
     ...     train_step(run, list(run.loader)).item() > 0
     True
     """
@@ -106,12 +102,8 @@ def train_step(run: Run, batches: Sequence[Batch]) -> torch.Tensor:
 def train_epoch(run: Run) -> None:
     """One round through the data; losses, learning rates and seconds go to `run.history`.
 
-    >>> from ftcourse.engine.models import load_classifier
-    >>> from ftcourse.kit import Kit
-    >>> from transformers import default_data_collator
-    >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]})
-    >>> model, config = load_classifier(Kit().model("stars")), TrainConfig(batch_size=2)
-    >>> with begun(model, data, default_data_collator, config, History()) as run:
+    >>> from ftcourse.engine.models import small_example
+    >>> with begun(*small_example(), TrainConfig(batch_size=2), History()) as run:
     ...     train_epoch(run)
     >>> run.history.steps
     [2]
@@ -131,11 +123,9 @@ def evaluate(
 
     Raises `ValueError` for data that cannot be used: no rows, no `labels`, labels that the model does not have.
 
-    >>> from ftcourse.engine.models import load_classifier
-    >>> from ftcourse.kit import Kit
-    >>> from transformers import default_data_collator
-    >>> data = Dataset.from_dict({"input_ids": [[2, 3]], "labels": [1]})
-    >>> list(evaluate(load_classifier(Kit().model("stars")), data, collate=default_data_collator))
+    >>> from ftcourse.engine.models import small_example
+    >>> model, data, collate = small_example()
+    >>> list(evaluate(model, data, collate=collate))
     ['loss']
     """
     check_functions(collate, metrics)
@@ -167,12 +157,9 @@ def train(
 
     Checkpoints go to `output_dir`; `resume` goes on from the last. `ValueError` for what cannot be used.
 
-    >>> from ftcourse.engine.models import load_classifier
-    >>> from ftcourse.kit import Kit
-    >>> from transformers import default_data_collator
-    >>> data = Dataset.from_dict({"input_ids": [[2, 3]] * 9, "labels": [1] * 9})
-    >>> model, config = load_classifier(Kit().model("stars")), TrainConfig(epochs=1)
-    >>> len(train(model, data, collate=default_data_collator, config=config).losses)
+    >>> from ftcourse.engine.models import small_example
+    >>> model, data, collate = small_example()
+    >>> len(train(model, data, collate=collate, config=TrainConfig(epochs=1, batch_size=2)).losses)
     2
     """
     check_functions(collate, metrics)

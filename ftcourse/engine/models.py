@@ -5,16 +5,19 @@ import shutil
 from pathlib import Path
 
 import torch
+from datasets import Dataset
 from safetensors import SafetensorError
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    default_data_collator,
     set_seed,
 )
 
-from ftcourse.engine.assets import missing_shards
+from ftcourse.engine.assets import check_folder, missing_shards
+from ftcourse.engine.batches import Collate
 from ftcourse.engine.folders import reason, sync
 from ftcourse.engine.hub import why_offline
 from ftcourse.engine.messages import trouble
@@ -134,6 +137,16 @@ def start_model(name: str, labels: list[str], seed: int, lang: str) -> tuple[Pre
     model.config.pad_token_id = tokenizer.pad_token_id
     tokenizer.model_max_length = min(max_tokens(model, tokenizer) or 512, 512)
     return model, tokenizer
+
+
+def small_example() -> tuple[PreTrainedModel, Dataset, Collate]:
+    """A fine-tuned classifier, four rows with labels and a collator: enough to try a loop on.
+
+    >>> len(small_example()[1])
+    4
+    """
+    data = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0, 1, 1, 1]})
+    return load_classifier(check_folder("models/stars")), data, default_data_collator
 
 
 def save_all(
