@@ -333,19 +333,12 @@ def measure_everyday() -> dict[str, float]:
 def jobs(texts: Path, seeds: tuple[int, ...] = SEEDS) -> dict[str, tuple[Callable, tuple]]:
     """Everything that is measured, by name, as calls that do not depend on one another."""
     sets = [*OPINION_LANGS.items(), *KIT_SETS]
-    teacher = [(measure_teacher, (name, lang, texts)) for name, lang in sets]
-    few = [
-        (measure, (name, lang, size, seed, texts)) for seed in seeds for name, lang in sets for size in num_labels(name)
-    ]
-    paired = [(measure_pairs, (lang, seed, texts)) for seed in seeds for lang in LANGS]
-    calls = [
-        (measure_shipped, (texts,)),
-        (measure_hidden_words, (texts,)),
-        *few[: len(few) // len(seeds)],
-        *teacher,
-        *few[len(few) // len(seeds) :],
-        *paired,
-    ]
+    calls = [(measure_shipped, (texts,)), (measure_hidden_words, (texts,))]
+    for seed in seeds:  # the first seed of everything comes before the others: a table fills up evenly
+        calls += [(measure, (name, lang, size, seed, texts)) for name, lang in sets for size in num_labels(name)]
+        calls += [(measure_pairs, (lang, seed, texts)) for lang in LANGS]
+        if seed == seeds[0]:
+            calls += [(measure_teacher, (name, lang, texts)) for name, lang in sets]
     return {
         " ".join(map(str, (function.__name__, *arguments[:-1]))): (function, arguments) for function, arguments in calls
     }
