@@ -397,7 +397,7 @@ def bad_tables(tmp_path, frame) -> dict:
         "suffix": (file("a.docx", "x"), {}, "cannot tell the format of 'a.docx' by its suffix; known: .csv"),
         "no suffix": (file("reviews", "x"), {}, "cannot tell the format of 'reviews'"),
         "folder": ((tmp_path / "f.csv", (tmp_path / "f.csv").mkdir())[0], {}, "f.csv' is a folder; expected"),
-        "empty": (file("e.csv", ""), {}, "'e.csv' is empty; expected a table with a header"),
+        "empty": (file("e.csv", ""), {}, "'e.csv' is empty; expected a table with a row"),
         "only a header": (file("h.csv", "review,stars\n"), {}, "'h.csv' has no rows; expected a row"),
         "bytes": (file("b.csv", b"review,stars\nab\x81,1\n"), {}, "'b.csv', line 2, byte 3: cannot read the bytes 81"),
         "cells": (
