@@ -1,8 +1,12 @@
 """What several test modules share."""
 
+import os
+
 import matplotlib.pyplot as plt
 import pytest
 import torch
+
+from ftcourse.engine.messages import VARIABLE
 
 GUARD = '''
 import os, socket
@@ -26,9 +30,13 @@ sys.addaudithook(refuse)
 
 @pytest.fixture(autouse=True)
 def settings_kept():
-    """What a lesson's beginning sets is put back, and pictures are closed: other sums on two threads, other bits."""
-    num_threads = torch.get_num_threads()
+    """What a lesson's beginning sets is put back, and pictures are closed: other sums on two threads, other bits.
+
+    Each test starts in English, whatever a kit or a lesson chose before it.
+    """
+    num_threads, lang = torch.get_num_threads(), os.environ.pop(VARIABLE, "")
     yield
+    os.environ[VARIABLE] = lang
     torch.set_num_threads(num_threads)
     plt.close("all")
 

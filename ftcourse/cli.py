@@ -24,84 +24,80 @@ import typer
 import ftcourse
 from ftcourse.engine.checks import LANGS
 from ftcourse.engine.folders import written_whole
-from ftcourse.engine.messages import message
+from ftcourse.engine.messages import in_words, language, message, speaking
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-DEFAULT_LANG = os.environ.get("FTCOURSE_LANG") or "en"
+DEFAULT_LANG = language()
 PACKAGE = Path(__file__).parent
 GLOSSARY = "glossary.md"  # the chapters link to it
 LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "scikit-learn", "matplotlib")
 LETTERS = {"ar": "\u0639", "zh": "\u4e2d", "zh-Hant": "\u9ad4"}
 
 
-def say(lang: str, key: str, /, **values) -> str:
-    """What the command line says, in a language.
+def say(key: str, /, **values) -> str:
+    """What the command line says.
 
-    >>> say("en", "cores")
+    >>> say("cores")
     'cores'
     """
-    return message(lang, "cli", key, **values)
-
-
-def help_for(key: str) -> str:
-    """A text of `--help`, in the language that the variable FTCOURSE_LANG names."""
-    return say(DEFAULT_LANG if DEFAULT_LANG in LANGS else "en", key)
+    return message(language(), "cli", key, **values)
 
 
 def check_lang(lang: str) -> str:
     """The language, where it is known; or else a usage error."""
     if lang not in LANGS:
-        raise typer.BadParameter(say("en", "unknown_lang", given=lang, known=", ".join(LANGS)))
+        raise typer.BadParameter(in_words("unknown_language", given=lang, known=", ".join(LANGS)))
     return lang
 
 
-app = typer.Typer(help=help_for("app"), no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-Lang = Annotated[str, typer.Option(help=help_for("lang"), callback=check_lang)]
-Table = Annotated[Path, typer.Argument(help=help_for("table"))]
-Text = Annotated[list[str], typer.Option(help=help_for("text"))]
+app = typer.Typer(help=say("app"), no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+Lang = Annotated[str, typer.Option(help=say("lang"), callback=check_lang)]
+Table = Annotated[Path, typer.Argument(help=say("table"))]
+Text = Annotated[list[str], typer.Option(help=say("text"))]
 
 
 @contextmanager
 def told(lang: str, stopped: str = "stopped_nothing") -> Iterator[None]:
-    """Ends the program with one line and an exit code where something goes wrong."""
-    try:
-        yield
-    except typer.Exit:  # a RuntimeError, too
-        raise
-    except (ValueError, FileExistsError) as error:
-        complain(lang, error)
-        if isinstance(error, FileExistsError) and "resume=True" in str(error):
-            typer.echo(say(lang, "hint_exists"), err=True)
-        raise typer.Exit(2) from None
-    except (OSError, MemoryError, RuntimeError) as error:
-        complain(lang, error)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        typer.echo(say(lang, stopped), err=True)
-        raise typer.Exit(1) from None
+    """Speaks a language, and ends the program with one line and an exit code where something goes wrong."""
+    with speaking(lang):
+        try:
+            yield
+        except typer.Exit:  # a RuntimeError, too
+            raise
+        except (ValueError, FileExistsError) as error:
+            complain(error)
+            if isinstance(error, FileExistsError) and "resume=True" in str(error):
+                typer.echo(say("hint_exists"), err=True)
+            raise typer.Exit(2) from None
+        except (OSError, MemoryError, RuntimeError) as error:
+            complain(error)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo(say(stopped), err=True)
+            raise typer.Exit(1) from None
 
 
-def complain(lang: str, error: BaseException) -> None:
+def complain(error: BaseException) -> None:
     """One line about an error, on the error output."""
     text = " ".join((str(error) or type(error).__name__).split())
-    typer.echo(say(lang, "error", text=text), err=True)
+    typer.echo(say("error", text=text), err=True)
 
 
-@app.command(help=help_for("finetune"))
+@app.command(help=say("finetune"))
 def finetune(
     table: Table,
     text: Text,
-    label: Annotated[str, typer.Option(help=help_for("label"))],
-    out: Annotated[Path, typer.Option(help=help_for("out_dir"))],
+    label: Annotated[str, typer.Option(help=say("label"))],
+    out: Annotated[Path, typer.Option(help=say("out_dir"))],
     lang: Lang = DEFAULT_LANG,
-    model: Annotated[str | None, typer.Option(help=help_for("model"))] = None,
-    validation: Annotated[float, typer.Option(help=help_for("validation"))] = 0.1,
-    epochs: Annotated[int | None, typer.Option(help=help_for("epochs"))] = None,
-    batch_size: Annotated[int | None, typer.Option(help=help_for("batch_size"))] = None,
-    lr: Annotated[float | None, typer.Option(help=help_for("lr"))] = None,
-    seed: Annotated[int | None, typer.Option(help=help_for("seed"))] = None,
-    resume: Annotated[bool, typer.Option("--resume", help=help_for("resume"))] = False,
+    model: Annotated[str | None, typer.Option(help=say("model"))] = None,
+    validation: Annotated[float, typer.Option(help=say("validation"))] = 0.1,
+    epochs: Annotated[int | None, typer.Option(help=say("epochs"))] = None,
+    batch_size: Annotated[int | None, typer.Option(help=say("batch_size"))] = None,
+    lr: Annotated[float | None, typer.Option(help=say("lr"))] = None,
+    seed: Annotated[int | None, typer.Option(help=say("seed"))] = None,
+    resume: Annotated[bool, typer.Option("--resume", help=say("resume"))] = False,
 ) -> None:
     with told(lang, "stopped"):
         from dataclasses import replace
@@ -122,7 +118,7 @@ def finetune(
             config=config,
             resume=resume,
         )
-        typer.echo(say(lang, "saved", folder=out, report=out / "report.html"))
+        typer.echo(say("saved", folder=out, report=out / "report.html"))
 
 
 def neutral(cell: object) -> str:
@@ -175,7 +171,7 @@ def note_progress(part: Path, counts: dict[str, int]) -> None:
         fresh.write_text(json.dumps(counts), encoding="utf-8")
 
 
-def write_answers(part: Path, rows, predictor, columns: list[str], raw: bool, lang: str) -> dict[str, int]:
+def write_answers(part: Path, rows, predictor, columns: list[str], raw: bool) -> dict[str, int]:
     """Write the answers for all rows to a CSV, some at a time, after those that are there; returns the counts."""
     from tqdm.auto import tqdm
 
@@ -185,7 +181,7 @@ def write_answers(part: Path, rows, predictor, columns: list[str], raw: bool, la
         os.truncate(part, counts["bytes"])
     with (
         open(part, "a" if done else "w", encoding="utf-8-sig", newline="") as file,
-        tqdm(initial=done, total=len(rows), unit=f" {say(lang, 'predicting')}", disable=not sys.stderr.isatty()) as bar,
+        tqdm(initial=done, total=len(rows), unit=f" {say('predicting')}", disable=not sys.stderr.isatty()) as bar,
     ):
         writer = csv.writer(file)
         if not done:
@@ -203,15 +199,15 @@ def write_answers(part: Path, rows, predictor, columns: list[str], raw: bool, la
     return counts
 
 
-@app.command(help=help_for("predict"))
+@app.command(help=say("predict"))
 def predict(
-    model: Annotated[Path, typer.Argument(help=help_for("model_dir"))],
+    model: Annotated[Path, typer.Argument(help=say("model_dir"))],
     table: Table,
     text: Text,
-    out: Annotated[Path, typer.Option(help=help_for("out_file"))],
+    out: Annotated[Path, typer.Option(help=say("out_file"))],
     lang: Lang = DEFAULT_LANG,
-    raw: Annotated[bool, typer.Option("--raw", help=help_for("raw"))] = False,
-    force: Annotated[bool, typer.Option("--force", help=help_for("force"))] = False,
+    raw: Annotated[bool, typer.Option("--raw", help=say("raw"))] = False,
+    force: Annotated[bool, typer.Option("--force", help=say("force"))] = False,
 ) -> None:
     with told(lang, "stopped_answers"):
         from ftcourse.engine.progress import quiet_libraries
@@ -219,29 +215,29 @@ def predict(
         from ftcourse.inference import Predictor
 
         if out.exists() and not force:
-            raise FileExistsError(say(lang, "file_exists", name=str(out)))
+            raise FileExistsError(say("file_exists", name=str(out)))
         part, work = part_of(out, model, table, text, raw, lang), out.with_name(f".{out.name}.work")
         try:
             part.touch()
             with quiet_libraries():
                 rows = plain_texts(table, text, lang, str(work))
                 predictor = Predictor(model)
-                counts = write_answers(part, rows, predictor, text, raw, lang)
+                counts = write_answers(part, rows, predictor, text, raw)
                 os.replace(part, out)
             part.with_suffix(".json").unlink(missing_ok=True)
         except OSError as error:
             values = {"name": str(out), "reason": error.strerror or str(error)}
-            kept = f" {say(lang, 'kept')}" if progress(part) else ""
-            raise OSError(say(lang, "cannot_write", **values) + kept) from error
+            kept = f" {say('kept')}" if progress(part) else ""
+            raise OSError(say("cannot_write", **values) + kept) from error
         finally:
             with suppress(OSError):
                 if not progress(part):
                     for suffix in (".part", ".json"):
                         part.with_suffix(suffix).unlink(missing_ok=True)
             shutil.rmtree(work, ignore_errors=True)
-        typer.echo(say(lang, "answered", rows=counts["rows"], answered=counts["answered"], name=out))
+        typer.echo(say("answered", rows=counts["rows"], answered=counts["answered"], name=out))
         if counts["cells"]:
-            typer.echo(say(lang, "neutralised", cells=counts["cells"]))
+            typer.echo(say("neutralised", cells=counts["cells"]))
 
 
 def notebooks(lang: str) -> list[Path]:
@@ -254,33 +250,33 @@ def notebooks(lang: str) -> list[Path]:
     for root in roots:
         if paths := sorted((root / lang).glob("[0-9]*.ipynb")):
             return paths
-    raise ValueError(say(lang, "no_notebooks", lang=lang, known=", ".join(sorted(found)) or "-"))
+    raise ValueError(say("no_notebooks", lang=lang, known=", ".join(sorted(found)) or "-"))
 
 
-def need(lang: str, module: str) -> None:
+def need(module: str) -> None:
     """Make sure that a module of the extra `lab` is there; a `RuntimeError` says how to get it."""
     if find_spec(module) is None:
-        raise RuntimeError(say(lang, "needs_lab"))
+        raise RuntimeError(say("needs_lab"))
 
 
-@app.command(help=help_for("learn"))
+@app.command(help=say("learn"))
 def learn(
     lang: Lang = DEFAULT_LANG,
-    chapter: Annotated[str | None, typer.Option(help=help_for("chapter"))] = None,
-    folder: Annotated[Path, typer.Option(help=help_for("folder"))] = Path("build/learn"),
+    chapter: Annotated[str | None, typer.Option(help=say("chapter"))] = None,
+    folder: Annotated[Path, typer.Option(help=say("folder"))] = Path("build/learn"),
 ) -> None:
     with told(lang):
-        need(lang, "nbclient")
+        need("nbclient")
         paths = notebooks(lang)
         chosen = [path for path in paths if chapter in (None, path.stem)]
         if not chosen:
             known = ", ".join(path.stem for path in paths)
-            raise ValueError(say(lang, "unknown_chapter", given=chapter, known=known))
+            raise ValueError(say("unknown_chapter", given=chapter, known=known))
         (folder / lang).mkdir(parents=True, exist_ok=True)
         for path in chosen:
             started = time.perf_counter()
-            run_chapter(path, folder / lang / path.name, lang)
-            typer.echo(say(lang, "chapter_done", chapter=path.stem, seconds=round(time.perf_counter() - started)))
+            run_chapter(path, folder / lang / path.name)
+            typer.echo(say("chapter_done", chapter=path.stem, seconds=round(time.perf_counter() - started)))
 
 
 def execute_aside(client, env: dict) -> None:
@@ -298,7 +294,7 @@ def execute_aside(client, env: dict) -> None:
             raise
 
 
-def run_chapter(path: Path, target: Path, lang: str) -> None:
+def run_chapter(path: Path, target: Path) -> None:
     """Run a notebook, and write it with its results; a `RuntimeError` names the error that stopped it."""
     import nbformat
     from nbclient import NotebookClient
@@ -314,15 +310,15 @@ def run_chapter(path: Path, target: Path, lang: str) -> None:
             execute_aside(client, {**os.environ, "PYTHONUTF8": "1"})
         except CellExecutionError as error:
             reason = f"{error.ename}: {error.evalue}"
-            raise RuntimeError(say(lang, "failed_chapter", chapter=path.stem, reason=reason)) from None
+            raise RuntimeError(say("failed_chapter", chapter=path.stem, reason=reason)) from None
     nbformat.write(nb, target)
 
 
-@app.command(help=help_for("lab"))
+@app.command(help=say("lab"))
 def lab(
     lang: Lang = DEFAULT_LANG,
-    folder: Annotated[Path, typer.Option(help=help_for("folder"))] = Path("ftcourse-notebooks"),
-    no_open: Annotated[bool, typer.Option("--no-open", help=help_for("no_open"))] = False,
+    folder: Annotated[Path, typer.Option(help=say("folder"))] = Path("ftcourse-notebooks"),
+    no_open: Annotated[bool, typer.Option("--no-open", help=say("no_open"))] = False,
 ) -> None:
     with told(lang):
         paths, target = notebooks(lang), folder / lang
@@ -333,23 +329,23 @@ def lab(
         if not (target / GLOSSARY).exists():
             shutil.copy(paths[0].with_name(GLOSSARY), target)
         values = {"count": len(fresh), "folder": target, "kept": len(paths) - len(fresh)}
-        typer.echo(say(lang, "copied", **values))
+        typer.echo(say("copied", **values))
         if not no_open:
-            need(lang, "jupyterlab")
+            need("jupyterlab")
             lab = subprocess.run([sys.executable, "-m", "jupyterlab", str(target / paths[0].name)], check=False)
             raise typer.Exit(int(lab.returncode != 0))
 
 
-@app.command(help=help_for("export"))
+@app.command(help=say("export"))
 def export(
-    name: Annotated[str, typer.Argument(help=help_for("kit_model"))],
-    folder: Annotated[Path, typer.Argument(help=help_for("export_dir"))],
+    name: Annotated[str, typer.Argument(help=say("kit_model"))],
+    folder: Annotated[Path, typer.Argument(help=say("export_dir"))],
     lang: Lang = DEFAULT_LANG,
 ) -> None:
     with told(lang):
         from ftcourse.engine.assets import export_model
 
-        typer.echo(say(lang, "exported", name=name, folder=export_model(name, folder)))
+        typer.echo(say("exported", name=name, folder=export_model(name, folder)))
 
 
 def kit_state() -> str | None:
@@ -379,19 +375,19 @@ def fontless() -> list[str]:
     return sorted(missing)
 
 
-def hub_state(lang: str) -> str:
+def hub_state() -> str:
     """Whether the Hub can be reached."""
     from ftcourse.engine.hub import hub_trouble
 
-    return say(lang, "unreachable" if hub_trouble(3) else "reachable")
+    return say("unreachable" if hub_trouble(3) else "reachable")
 
 
-def gigabytes(lang: str, free: int, total: int) -> str:
+def gigabytes(free: int, total: int) -> str:
     """Two numbers of bytes, in words."""
-    return say(lang, "gigabytes", free=round(free / 1e9, 1), total=round(total / 1e9, 1))
+    return say("gigabytes", free=round(free / 1e9, 1), total=round(total / 1e9, 1))
 
 
-@app.command(help=help_for("doctor"))
+@app.command(help=say("doctor"))
 def doctor(lang: Lang = DEFAULT_LANG) -> None:
     with told(lang):
         import psutil
@@ -404,15 +400,15 @@ def doctor(lang: Lang = DEFAULT_LANG) -> None:
         found = {
             "versions": ", ".join(versions),
             "cores": os.cpu_count(),
-            "memory": gigabytes(lang, memory.available, memory.total),
-            "gpu": gpu or say(lang, "none"),
-            "kit": broken or say(lang, "whole"),
-            "fonts": say(lang, "no_font", langs=", ".join(missing)) if missing else say(lang, "all_fonts"),
-            "hub": hub_state(lang),
-            "disk": gigabytes(lang, disk.free, disk.total),
+            "memory": gigabytes(memory.available, memory.total),
+            "gpu": gpu or say("none"),
+            "kit": broken or say("whole"),
+            "fonts": say("no_font", langs=", ".join(missing)) if missing else say("all_fonts"),
+            "hub": hub_state(),
+            "disk": gigabytes(disk.free, disk.total),
         }
         for key, value in found.items():
-            typer.echo(f"{say(lang, key)}: {value}")
+            typer.echo(f"{say(key)}: {value}")
         if broken:
             raise typer.Exit(1)
 

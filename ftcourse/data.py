@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from .engine.batches import LengthBatches
 from .engine.checks import as_texts, check_number
 from .engine.columns import check_columns, check_dataset, check_length, text_columns
+from .engine.messages import trouble
 from .engine.tables import read_table
 
 # %% ../nbs/en/03_data.ipynb #subset-code
@@ -27,7 +28,7 @@ def subset(dataset: Dataset, size: int, seed: int = 42) -> Dataset:
     """
     check_dataset(dataset)
     if check_number("size", size, 1, whole=True) > len(dataset):
-        raise ValueError(f"size must be from 1 to {len(dataset)}, the data set's number of rows; got {size}")
+        raise trouble("size", most=len(dataset), given=size)
     return dataset.shuffle(seed=seed).select(range(size))
 
 # %% ../nbs/en/03_data.ipynb #tokenize-code

@@ -19,7 +19,7 @@ from sklearn.svm import LinearSVC
 from transformers import DataCollatorWithPadding, EvalPrediction
 
 from .data import tokenize
-from .engine.calls import call_of, check_call, plain
+from .engine.calls import call_of, check_call, in_its_language, plain
 from .engine.cleaning import Prepared, joined_texts, prepare
 from .engine.folders import claim_run, work_folder
 from .engine.models import save_all, start_model
@@ -103,6 +103,7 @@ def measure(prepared: Prepared, probabilities: np.ndarray, baselines: dict, metr
     }
 
 # %% ../nbs/en/08_own_data.ipynb #finetune-code
+@in_its_language
 def finetune(
     table: object,
     *,
@@ -124,17 +125,17 @@ def finetune(
     Traceback (most recent call last):
     ValueError: there is no file 'none.csv'; ...
     """
-    columns, watch = check_call(text, label, lang, output_dir, metrics, config), Stopwatch()
+    columns, watch = check_call(text, label, output_dir, metrics, config), Stopwatch()
     config, metrics = plain(config or default_config(model)), metrics or accuracy_f1
     call = call_of(table, columns, model, validation, config, lang)
-    name, folder = str(model or Kit(lang).model("encoder")), claim_run(output_dir, resume, call, lang)
+    name, folder = str(model or Kit(lang).model("encoder")), claim_run(output_dir, resume, call)
     with quiet_libraries(), work_folder(folder) as work:
         if not (folder / "report.json").exists():
             prepared = prepare(table, columns, lang, validation, config.seed, work)
             watch.lap("read")
             baselines = baseline_answers(prepared, lang, config.seed)
             watch.lap("baselines")
-            network, tokenizer = start_model(name, prepared.names, config.seed, lang)
+            network, tokenizer = start_model(name, prepared.names, config.seed)
             length = tokenizer.model_max_length
             parts = [tokenize(rows, tokenizer, prepared.columns, length) for rows in (prepared.train, prepared.valid)]
             options = {"collate": DataCollatorWithPadding(tokenizer), "config": config, "metrics": metrics}
@@ -143,7 +144,7 @@ def finetune(
             found = measure(prepared, Predictor(network, tokenizer).predict(*texts).probabilities, baselines, metrics)
             made = {"cut": cut_texts(parts, length), "setting": setting_of(name, config)}
             made["seconds"] = watch.seconds | {"train": sum(history.seconds)}
-            save_all(folder, network, tokenizer, report_on(prepared, history, found, lang, **made).files(), lang)
+            save_all(folder, network, tokenizer, report_on(prepared, history, found, lang, **made).files())
             shutil.rmtree(folder / "training", ignore_errors=True)
         show_report(folder)
         return Predictor(folder)

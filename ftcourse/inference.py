@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from .engine.checks import as_inputs, as_texts, check_number, check_same_length, known
 from .engine.columns import as_labels
 from .engine.forward import by_length, group_probabilities
+from .engine.messages import trouble
 from .engine.models import classifier_and_tokenizer, max_tokens
 from .engine.plots import plot_confusion
 from .engine.processes import evaluating
@@ -111,8 +112,7 @@ def mistakes(
     """
     texts, probabilities = as_texts(texts), np.asarray(probabilities)
     if probabilities.ndim != 2 or num < 0:
-        found = f"probabilities has shape {probabilities.shape} and num is {num}"
-        raise ValueError(f"{found}; expected (len(texts), num_labels) and 0 or more")
+        raise trouble("mistakes", shape=probabilities.shape, num=num)
     labels = as_labels(references, probabilities.shape[1], "references")
     check_same_length(texts=texts, references=labels, probabilities=probabilities)
     chosen, sureness = probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist()
@@ -135,8 +135,7 @@ def reliability(references: Iterable[int], probabilities: np.ndarray, num_groups
     """
     probabilities = np.asarray(probabilities)
     if probabilities.ndim != 2 or not 1 <= num_groups <= len(probabilities):
-        found = f"probabilities has shape {probabilities.shape} and num_groups is {num_groups}"
-        raise ValueError(f"{found}; expected (number of texts, num_labels), and from 1 to as many groups as texts")
+        raise trouble("reliability", shape=probabilities.shape, num=num_groups)
     labels = as_labels(references, probabilities.shape[1], "references")
     check_same_length(references=labels, probabilities=probabilities)
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels

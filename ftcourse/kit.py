@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from .engine.assets import check_folder
 from .engine.checks import LANGS, known
 from .engine.hub import choose_source
+from .engine.messages import suggest_language
 
 # %% ../nbs/en/00_start.ipynb #hub
 HUB = {
@@ -47,6 +48,7 @@ class Kit:
 
     def __post_init__(self):
         self.lang, self.source = known("language", self.lang, LANGS), choose_source(self.source)
+        suggest_language(self.lang)
 
     def on_hub(self, kind: str, name: str) -> str | tuple[str, ...] | None:
         """The counterpart on the Hub, in the language where there is one; None where the kit is the source."""

@@ -13,6 +13,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from .engine.checks import as_texts, check_names
+from .engine.messages import trouble
 from .engine.processes import evaluating
 
 # %% ../nbs/en/04_model.ipynb #count
@@ -60,7 +61,7 @@ def classifier(name_or_path: str, labels: Sequence[str], **options) -> PreTraine
     """
     settled = sorted({"num_labels", "id2label", "label2id", "problem_type"} & options.keys())
     if settled:
-        raise ValueError(f"got the options {settled}, which follow from labels; leave them out")
+        raise trouble("settled", given=settled)
     id2label = dict(enumerate(check_names(labels)))
     label2id = {label: number for number, label in id2label.items()}
     options = {"use_safetensors": True, "trust_remote_code": False} | options
@@ -80,7 +81,7 @@ def head_parameters(model: PreTrainedModel) -> list[nn.Parameter]:
     in_body = set(map(id, model.base_model.parameters()))
     head = [parameter for parameter in model.parameters() if id(parameter) not in in_body]
     if not head:
-        raise ValueError(f"a {type(model).__name__} has no head; load it with one: classifier(name_or_path, labels)")
+        raise trouble("no_head", type=type(model).__name__)
     return head
 
 # %% ../nbs/en/04_model.ipynb #freeze-code

@@ -14,6 +14,7 @@ from transformers import Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .engine.checks import as_texts, check_number
+from .engine.messages import trouble
 
 # %% ../nbs/en/01_pipeline.ipynb #tabulate
 def tabulate_answers(texts: Sequence[str], answers: Sequence[dict]) -> pd.DataFrame:
@@ -27,9 +28,9 @@ def tabulate_answers(texts: Sequence[str], answers: Sequence[dict]) -> pd.DataFr
     """
     texts, answers = as_texts(texts), list(answers)
     if len(texts) != len(answers):
-        raise ValueError(f"expected an answer for each text, got {len(texts)} texts and {len(answers)} answers")
+        raise trouble("answers", texts=len(texts), given=len(answers))
     if not all(isinstance(answer, dict) and {"label", "score"} <= answer.keys() for answer in answers):
-        raise ValueError("expected one label and score for each text; leave out top_k in the call")
+        raise trouble("top_k")
     rows = [(text, answer["label"], round(answer["score"], 3)) for text, answer in zip(texts, answers, strict=True)]
     return pd.DataFrame(rows, columns=["text", "label", "score"])
 
@@ -68,5 +69,5 @@ def has_task(name: str) -> bool:
     (True, False)
     """
     if not isinstance(name, str):
-        raise ValueError(f"expected the name of a task, such as 'fill-mask', got {name!r}")
+        raise trouble("task", given=name)
     return name in PIPELINE_REGISTRY.get_supported_tasks()

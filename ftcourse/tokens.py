@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from .engine.checks import as_texts
 from .engine.columns import check_tokenizer
+from .engine.messages import trouble
 from .engine.views import Piece, TokenView
 
 # %% ../nbs/en/02_tokenizer.ipynb #pieces
@@ -96,7 +97,7 @@ def fertility(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> Ferti
     texts = as_texts(texts)
     num_words = sum(len(words(text)) for text in texts)
     if not num_words:
-        raise ValueError(f"there is not one word in these texts: {reprlib.repr(texts)}; expected some text")
+        raise trouble("no_words", given=reprlib.repr(texts))
     ids = [id for row in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] for id in row]
     num_characters = sum(len("".join(text.split())) for text in texts)
     unknown = ids.count(tokenizer.unk_token_id) / max(len(ids), 1)

@@ -203,7 +203,7 @@ def test_pairs_of_texts(call, frame, tmp_path):
     predictor = call(frame, text=["review", "reply"])
     assert len(predictor.predict(["good food"], ["GOOD FOOD"]).labels) == 1
     assert load_report(tmp_path / "out").source["columns"] == ["review", "reply", "stars"]
-    with pytest.raises(ValueError, match="texts has 2, pairs has 1"):
+    with pytest.raises(ValueError, match=r"len\(texts\)=2, len\(pairs\)=1; expected one entry"):
         predictor.predict(["a", "b"], ["c"])
 
 
@@ -397,7 +397,7 @@ def bad_tables(tmp_path, frame) -> dict:
         "suffix": (file("a.docx", "x"), {}, "cannot tell the format of 'a.docx' by its suffix; known: .csv"),
         "no suffix": (file("reviews", "x"), {}, "cannot tell the format of 'reviews'"),
         "folder": ((tmp_path / "f.csv", (tmp_path / "f.csv").mkdir())[0], {}, "f.csv' is a folder; expected"),
-        "empty": (file("e.csv", ""), {}, "'e.csv' is empty; expected a table with a header"),
+        "empty": (file("e.csv", ""), {}, "'e.csv' is empty; expected a table with a row"),
         "only a header": (file("h.csv", "review,stars\n"), {}, "'h.csv' has no rows; expected a row"),
         "bytes": (file("b.csv", b"review,stars\nab\x81,1\n"), {}, "'b.csv', line 2, byte 3: cannot read the bytes 81"),
         "cells": (

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from ftcourse.engine.checks import known
 from ftcourse.engine.folders import sync
+from ftcourse.engine.messages import in_words, trouble
 
 ASSETS = Path(find_spec("ftcourse").origin).parent / "assets"
 
 
-RESTORE = (
-    "Restore the kit: `git checkout -- ftcourse/assets` in a clone, `pip install --force-reinstall ftcourse` otherwise."
-)
+def kit_trouble(key: str, error: type[Exception], place: Path) -> Exception:
+    """The error for a kit that is not whole: what is wrong with a place in it, and how to get the kit back."""
+    return trouble(key, error, place=place, restore=in_words("restore"))
 
 
 @lru_cache
@@ -32,9 +33,9 @@ def manifest() -> dict[str, dict]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))["files"]
     except FileNotFoundError:
-        raise FileNotFoundError(f"The kit's list of files is missing: {path}. {RESTORE}") from None
+        raise kit_trouble("no_manifest", FileNotFoundError, path) from None
     except (ValueError, KeyError):
-        raise OSError(f"The kit's list of files is damaged: {path}. {RESTORE}") from None
+        raise kit_trouble("damaged_manifest", OSError, path) from None
 
 
 @cache
@@ -48,7 +49,7 @@ def check_folder(folder: str) -> Path:
     """
     files = {path: entry for path, entry in manifest().items() if path.startswith(f"{folder}/")}
     if not files:
-        raise FileNotFoundError(f"The kit has no folder {folder}. {RESTORE}")
+        raise kit_trouble("no_kit_folder", FileNotFoundError, folder)
     for path, entry in files.items():
         check_file(path, entry["sha256"])
     for path in shards(ASSETS / folder):
@@ -67,9 +68,9 @@ def check_file(path: str, sha256: str) -> None:
     """
     file = ASSETS / path
     if not file.is_file():
-        raise FileNotFoundError(f"A file of the kit is missing: {file}. {RESTORE}")
+        raise kit_trouble("no_kit_file", FileNotFoundError, file)
     if hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
-        raise OSError(f"A file of the kit was altered: {file}. {RESTORE}")
+        raise kit_trouble("altered_kit_file", OSError, file)
 
 
 def shards(folder: Path) -> list[Path]:
@@ -102,7 +103,7 @@ def export_model(name: str, directory: str | os.PathLike) -> Path:
     names = sorted({path.split("/")[1] for path in manifest() if path.startswith("models/")})
     source, target = check_folder(f"models/{known('model', name, tuple(names))}"), Path(directory)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FileExistsError(f"{target} is there and is not an empty folder; nothing is overwritten: name another one")
+        raise trouble("not_empty", FileExistsError, folder=target)
     fresh = target.with_name(f".{target.name}.part")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
@@ -125,8 +126,7 @@ def missing_shards(folder: str | os.PathLike) -> str:
     """
     folder = Path(folder)
     missing = [os.path.relpath(path, folder) for path in shards(folder) if not path.is_file()]
-    advice = f"write the kit's model whole, and copy that: ftcourse export {folder.name} DIR"
-    return f"{missing[0]} is missing beside {folder}: {advice}." if missing else ""
+    return in_words("no_shard", missing=missing[0], folder=folder, name=folder.name) if missing else ""
 
 
 def join_shards(folder: Path, file: Path) -> None:

@@ -1,38 +1,55 @@
 """What a call of `finetune` asks for, and what tells it from another."""
 
 import reprlib
+from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 
 from ftcourse.engine.checks import LANGS, known
-from ftcourse.engine.messages import trouble
+from ftcourse.engine.messages import speaking, trouble
 from ftcourse.engine.run import plan_of
 
 
+def in_its_language(function: Callable) -> Callable:
+    """The function, which speaks the language of its argument `lang`, whatever the package speaks otherwise.
+
+    >>> in_its_language(lambda column, lang: check_call(column, column, "model"))("review", lang="zh")
+    Traceback (most recent call last):
+    ValueError: 'review' 这一列写了两次；请指定不同的列
+    """
+
+    @wraps(function)
+    def call(*arguments, lang: str = "en", **options):
+        with speaking(known("language", lang, LANGS)):
+            return function(*arguments, lang=lang, **options)
+
+    return call
+
+
 def check_call(
-    text: object, label: object, lang: str, output_dir: object, metrics: object = None, config: object = None
+    text: object, label: object, output_dir: object, metrics: object = None, config: object = None
 ) -> list[str]:
     """The columns that a call of `finetune` names, texts first; a `ValueError` says what is wrong with the call.
 
-    >>> check_call(["premise", "hypothesis"], "verdict", "en", "model")
+    >>> check_call(["premise", "hypothesis"], "verdict", "model")
     ['premise', 'hypothesis', 'verdict']
     """
-    known("language", lang, LANGS)
     texts = [text] if isinstance(text, str) else text
     if not isinstance(texts, list | tuple) or len(texts) not in (1, 2) or not all(isinstance(t, str) for t in texts):
-        raise trouble(lang, "text_type", given=reprlib.repr(text))
+        raise trouble("text_type", given=reprlib.repr(text))
     if not isinstance(label, str):
-        raise trouble(lang, "label_type", given=reprlib.repr(label))
+        raise trouble("label_type", given=reprlib.repr(label))
     columns = [*texts, label]
     for name in columns:
         if columns.count(name) > 1:
-            raise trouble(lang, "same_column", given=name)
+            raise trouble("same_column", given=name)
     if not isinstance(output_dir, str | Path) or not str(output_dir):
-        raise trouble(lang, "output_type", given=output_dir)
+        raise trouble("output_type", given=output_dir)
     if metrics is not None and not callable(metrics):
-        raise trouble(lang, "metrics", given=metrics)
+        raise trouble("metrics", given=metrics)
     if config is not None and not hasattr(config, "accumulation"):
-        raise trouble(lang, "config", given=config)
+        raise trouble("config", given=config)
     return columns
 
 

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ftcourse.engine.folders import check_begun, claim_folder, reason, sync, written_whole
+from ftcourse.engine.messages import in_words, trouble
 
 KEPT = 2
 
@@ -113,8 +114,7 @@ def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], state: dict) 
             sync(part)
         sync(path.parent)
     except (OSError, SafetensorError) as error:
-        advice = "make room there, then go on from the last good checkpoint with resume=True"
-        raise OSError(f"cannot write the checkpoint {str(path)!r}: {reason(error)}; {advice}") from error
+        raise trouble("checkpoint_not_written", OSError, name=str(path), reason=reason(error)) from error
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
@@ -124,7 +124,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, json.loads(file.metadata()["state"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the checkpoint {str(path)!r} is damaged: {reason(error)}") from error
+        raise trouble("damaged", name=str(path), reason=reason(error)) from error
 
 
 class Checkpoints:
@@ -198,17 +198,16 @@ class Checkpoints:
                 problems.append(str(error))
                 continue
             if problems:
-                warnings.warn(f"{problems[0]}; going on from {path.name!r} instead", stacklevel=2)
+                warnings.warn(in_words("older_checkpoint", problem=problems[0], name=path.name), stacklevel=2)
             return found
         if problems:
-            raise ValueError(f"{problems[0]}, and there is no other; delete the folder and start again")
+            raise trouble("no_checkpoint", problem=problems[0])
         return None
 
     def check_plan(self, begun: dict) -> None:
         """Make sure that data and settings are those it was begun with; a `ValueError` names one that is not."""
         plan = json.loads(json.dumps(self.plan, default=float))
-        what, advice = f"the training in {str(self.folder)!r}", "go on with the same data and settings"
-        check_begun(what, begun, plan, sorted({*plan, *begun}), advice)
+        check_begun(self.folder, begun, plan, sorted({*plan, *begun}), "other_training")
 
 
 def apply(run, tensors: dict[str, torch.Tensor], state: dict) -> None:
@@ -219,7 +218,7 @@ def apply(run, tensors: dict[str, torch.Tensor], state: dict) -> None:
     accelerator, optimizer = run.accelerator, {}
     if len(state["random"]) != accelerator.num_processes:
         begun, now = len(state["random"]), accelerator.num_processes
-        raise ValueError(f"the training was begun in {begun} processes, not in {now}; go on with as many as then")
+        raise trouble("processes", was=begun, given=now)
     with torch.no_grad():
         for name, tensor in weights(accelerator.unwrap_model(run.model)):
             tensor.copy_(tensors[f"model.{name}"])

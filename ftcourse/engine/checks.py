@@ -6,6 +6,8 @@ import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 
+from ftcourse.engine.messages import trouble
+
 LANGS = ("en", "ar", "zh", "zh-Hant")
 PRECISIONS = ("no", "bf16", "fp16", "auto")
 SAMPLINGS = ("group_by_length", "random")
@@ -13,18 +15,20 @@ LEAST = {"epochs": 1, "batch_size": 1, "accumulation": 1, "workers": 0, "save_st
 
 
 def known(kind: str, name: str, names: tuple[str, ...]) -> str:
-    """The name itself, where it is one of `names`; a `ValueError` lists them where it is not.
+    """The name itself, where it is one of `names`; a `ValueError`, the message `unknown_{kind}`, lists them if not.
 
     >>> known("language", "ar", ("en", "ar"))
     'ar'
     """
     if name not in names:
-        raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(names)}")
+        raise trouble(f"unknown_{kind}", given=name, known=", ".join(names))
     return name
 
 
 def check_number(name: str, value: float, least: float | None = None, *, whole: bool = False) -> float:
     """The value, called `name` in messages, where it is a number, `least` or more; above 0 without `least`.
+
+    A `ValueError` says what is expected where it is not. A `whole` number needs `least`.
 
     >>> check_number("epochs", 0, 1, whole=True)
     Traceback (most recent call last):
@@ -33,8 +37,8 @@ def check_number(name: str, value: float, least: float | None = None, *, whole: 
     kind = Integral if whole else Real
     good = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
     if not good or (value <= 0 if least is None else value < least):
-        bound = "above 0" if least is None else f"{least} or more"
-        raise ValueError(f"{name} must be a {'whole ' if whole else ''}number, {bound}; got {value!r}")
+        key = "whole" if whole else "above_0" if least is None else "number"
+        raise trouble(key, name=name, least=least, given=value)
     return int(value) if whole else value
 
 
@@ -64,7 +68,7 @@ def check_kind(name: str, value: object, kind: type) -> None:
     ValueError: config must be a dict; got 3
     """
     if not isinstance(value, kind):
-        raise ValueError(f"{name} must be a {kind.__name__}; got {value!r}")
+        raise trouble("kind", name=name, kind=kind.__name__, given=value)
 
 
 def check_functions(collate: Callable, metrics: Callable | None) -> None:
@@ -75,9 +79,9 @@ def check_functions(collate: Callable, metrics: Callable | None) -> None:
     ValueError: metrics must be a function, as ftcourse.trainer.metrics_for makes one; got 'accuracy'
     """
     if not callable(collate):
-        raise ValueError(f"collate must be a function, such as DataCollatorWithPadding(tokenizer); got {collate!r}")
+        raise trouble("collate", given=collate)
     if metrics is not None and not callable(metrics):
-        raise ValueError(f"metrics must be a function, as ftcourse.trainer.metrics_for makes one; got {metrics!r}")
+        raise trouble("metrics", given=metrics)
 
 
 def as_texts(texts: Iterable[str], name: str = "texts", *, least: int = 0, first: int = 0) -> list[str]:
@@ -90,19 +94,17 @@ def as_texts(texts: Iterable[str], name: str = "texts", *, least: int = 0, first
     ['a', 'b']
     """
     if isinstance(texts, str):
-        raise ValueError(f"{name} is a single str, {reprlib.repr(texts)}; put it in a list: [text]")
+        raise trouble("single_text", name=name, given=reprlib.repr(texts))
     if not isinstance(texts, Iterable) or isinstance(texts, Mapping) or getattr(texts, "ndim", 1) != 1:
-        raise ValueError(f"{name} is of type {type(texts).__name__}; expected a list or a column of str")
+        raise trouble("texts", name=name, type=type(texts).__name__)
     texts = list(texts)
     if len(texts) < least:
-        raise ValueError(f"{name} is empty; expected at least one str")
+        raise trouble("no_texts", name=name)
     for position, text in enumerate(texts, first):
         if not isinstance(text, str):
-            found = f"{reprlib.repr(text)} (type {type(text).__name__})"
-            raise ValueError(f"{name}[{position}] is {found}; expected a str. Fill in or leave out missing texts.")
+            raise trouble("text", place=f"{name}[{position}]", given=reprlib.repr(text), type=type(text).__name__)
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-            advice = 'mend it with text.encode("utf-8", "replace").decode()'
-            raise ValueError(f"{name}[{position}] has half a character (a lone surrogate); {advice}")
+            raise trouble("half_text", place=f"{name}[{position}]")
     return texts
 
 
@@ -127,8 +129,7 @@ def check_same_length(**columns: Sequence) -> None:
     """
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise ValueError(f"{found}; expected one entry for each text in all of them")
+        raise trouble("lengths", found=", ".join(f"len({name})={length}" for name, length in lengths.items()))
 
 
 def check_names(labels: Sequence[str]) -> list[str]:
@@ -140,14 +141,14 @@ def check_names(labels: Sequence[str]) -> list[str]:
     ['bad', 'good']
     """
     if isinstance(labels, str) or not isinstance(labels, Iterable):
-        raise ValueError(f"labels is {labels!r}; expected a list of names, as in ['bad', 'good']")
+        raise trouble("names", given=labels)
     labels = list(labels)
     if len(labels) < 2:
-        raise ValueError(f"labels has {len(labels)} entries: {labels}; a classifier needs two or more names")
+        raise trouble("few_names", count=len(labels), given=labels)
     wrong = [label for label in labels if not isinstance(label, str) or not label.strip()]
     if wrong:
-        raise ValueError(f"labels has entries that are no names: {wrong}; give each label a text")
+        raise trouble("no_names", given=wrong)
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
-        raise ValueError(f"labels has names that occur twice: {repeated}; name each label once")
+        raise trouble("same_names", given=repeated)
     return labels

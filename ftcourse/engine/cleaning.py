@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from datasets import ClassLabel, Dataset
 
-from ftcourse.engine.messages import message, trouble
+from ftcourse.engine.messages import language, message, trouble
 from ftcourse.engine.tables import open_table, plain_rows
 
 
@@ -76,42 +76,43 @@ def label_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: (int(name), name)) if whole else sorted(names)
 
 
-def check_letters(rows: Dataset, source: dict, lang: str) -> None:
+def check_letters(rows: Dataset, source: dict) -> None:
     """Make sure that there are letters in one of the first 100 texts; else they are numbers, or dates.
 
-    >>> check_letters(Dataset.from_dict({"text": ["1", "2"]}), {"name": "table", "columns": ["price", "stars"]}, "en")
+    >>> check_letters(Dataset.from_dict({"text": ["1", "2"]}), {"name": "table", "columns": ["price", "stars"]})
     Traceback (most recent call last):
     ValueError: the column 'price' of 'table' has no letters, only values such as '1'; ...
     """
     texts = [text for text in rows["text"][:100] if text]
     if texts and not any(character.isalpha() or ord(character) > 0x2000 for text in texts for character in text):
         given = reprlib.repr(texts[0])
-        raise trouble(lang, "no_letters", name=source["name"], column=source["columns"][0], given=given)
+        raise trouble("no_letters", name=source["name"], column=source["columns"][0], given=given)
 
 
 ROWS_A_LABEL = 3
 
 
-def check_kept(groups: dict[str, np.ndarray], names: list[str], source: dict, lang: str) -> None:
+def check_kept(groups: dict[str, np.ndarray], names: list[str], source: dict) -> None:
     """Make sure that the rows kept can train a classifier for labels; a `ValueError` says what is the matter.
 
     >>> groups = {"rare": np.array([0, 1]), "kept": np.array([])}
-    >>> check_kept(groups, [], {"name": "table", "columns": ["text", "label"]}, "en")
+    >>> check_kept(groups, [], {"name": "table", "columns": ["text", "label"]})
     Traceback (most recent call last):
     ValueError: most labels in the column 'label' of 'table' occur only once or twice (2 rows of 2); ...
     """
     name, text, label = source["name"], source["columns"][0], source["columns"][-1]
     rare, kept = len(groups["rare"]), len(groups["kept"])
     if rare > kept:
-        raise trouble(lang, "many_labels", name=name, label=label, rare=rare, rows=rare + kept)
+        raise trouble("many_labels", name=name, label=label, rare=rare, rows=rare + kept)
     if not kept:
-        reasons = {why: message(lang, "finetune", f"drop.{why}", least=MIN_ROWS) for why in groups if len(groups[why])}
-        dropped = ", ".join(f"{reason}: {len(groups[why])}" for why, reason in reasons.items())
-        raise trouble(lang, "nothing_left", name=name, text=text, label=label, dropped=dropped)
+        found = {why: len(rows) for why, rows in groups.items() if len(rows)}
+        reasons = {why: message(language(), "finetune", f"drop.{why}", least=MIN_ROWS) for why in found}
+        dropped = ", ".join(f"{reasons[why]}: {count}" for why, count in found.items())
+        raise trouble("nothing_left", name=name, text=text, label=label, dropped=dropped)
     if len(names) < 2:
-        raise trouble(lang, "one_label", name=name, label=label, given=names[0])
+        raise trouble("one_label", name=name, label=label, given=names[0])
     if kept < len(names) * ROWS_A_LABEL:
-        raise trouble(lang, "few_a_label", name=name, label=label, rows=kept, labels=len(names), least=ROWS_A_LABEL)
+        raise trouble("few_a_label", name=name, label=label, rows=kept, labels=len(names), least=ROWS_A_LABEL)
 
 
 @dataclass(frozen=True)
@@ -154,22 +155,22 @@ def describe_dropped(rows: Dataset, groups: dict[str, np.ndarray]) -> dict[str, 
     }
 
 
-def split_rows(rows: Dataset, validation: float, seed: int, lang: str) -> tuple[Dataset, Dataset]:
+def split_rows(rows: Dataset, validation: float, seed: int) -> tuple[Dataset, Dataset]:
     """Rows to train with, and a share `validation` of all to validate with, where each label has the same share.
 
     Raises `ValueError` for a share that leaves one of the two without rows.
 
     >>> labels = ClassLabel(names=["x", "y"])
     >>> rows = Dataset.from_dict({"text": list("abcd"), "label": [0, 0, 1, 1]}).cast_column("label", labels)
-    >>> [part.num_rows for part in split_rows(rows, 0.5, 0, "en")]
+    >>> [part.num_rows for part in split_rows(rows, 0.5, 0)]
     [2, 2]
     """
     if not isinstance(validation, float) or not 0 < validation < 1:
-        raise trouble(lang, "validation", given=validation)
+        raise trouble("validation", given=validation)
     labels = rows.features["label"].num_classes
     size = max(round(len(rows) * validation), labels)
     if len(rows) - size < labels:
-        raise trouble(lang, "few_rows", rows=len(rows), labels=labels, given=validation)
+        raise trouble("few_rows", rows=len(rows), labels=labels, given=validation)
     parts = rows.train_test_split(test_size=size, stratify_by_column="label", seed=seed)
     return parts["train"], parts["test"]
 
@@ -182,18 +183,18 @@ def prepare(table: object, columns: Sequence[str], lang: str, validation: float,
     ['0', '1']
     """
     table, source = open_table(table, columns, lang, cache_dir)
-    rows = plain_rows(table, source, [*("text", "text_pair")[: len(columns) - 1], "label"], lang)
-    check_letters(rows, source, lang)
+    rows = plain_rows(table, source, [*("text", "text_pair")[: len(columns) - 1], "label"])
+    check_letters(rows, source)
     keys, numbers, names = row_keys(rows)
     groups = sort_rows(keys, numbers)
     kept = groups["kept"]
     ordered = label_order([names[number] for number in np.unique(numbers[kept])])
-    check_kept(groups, ordered, source, lang)
+    check_kept(groups, ordered, source)
     places = {name: number for number, name in enumerate(ordered)}
     renumbered = np.array([places.get(name, -1) for name in names])
     used = rows.select(kept).remove_columns("label")
     used = used.add_column("label", renumbered[numbers[kept]], feature=ClassLabel(names=ordered))
-    train_rows, valid_rows = split_rows(used, validation, seed, lang)
+    train_rows, valid_rows = split_rows(used, validation, seed)
     return Prepared(train_rows, valid_rows, ordered, source, len(rows), describe_dropped(rows, groups))
 
 

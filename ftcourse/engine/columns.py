@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ftcourse.engine.messages import in_words, trouble
+
 IGNORED = -100  # a label that counts for nothing in the loss
 
 
@@ -23,8 +25,7 @@ def check_lengths(lengths: Sequence[int]) -> np.ndarray:
     values = lengths.tolist() if hasattr(lengths, "tolist") else list(lengths)
     wrong = [value for value in values if not isinstance(value, int | np.integer) or value < 0]
     if wrong or not values:
-        advice = "expected the length of each row, as in [len(ids) for ids in dataset['input_ids']]"
-        raise ValueError(f"{advice}; got {reprlib.repr(wrong[0]) if wrong else 'no rows'}")
+        raise trouble("row_lengths", given=reprlib.repr(wrong[0] if wrong else values))
     return np.array(values)
 
 
@@ -56,7 +57,7 @@ def check_labels(labels: Iterable, num_labels: int | None = None, name: str = "l
     else:
         row = pc.index(pc.is_null(column), True).as_py() if pa.types.is_floating(column.type) else 0
         row = max(row, 0)
-    raise ValueError(f"{name}[{row}] is {label_trouble(column[row].as_py(), num_labels)}")
+    raise label_trouble(f"{name}[{row}]", column[row].as_py(), num_labels)
 
 
 def as_column(labels: Iterable, name: str) -> pa.ChunkedArray:
@@ -68,24 +69,19 @@ def as_column(labels: Iterable, name: str) -> pa.ChunkedArray:
     values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
     for row, value in enumerate(values):
         if not isinstance(value, Integral) or isinstance(value, bool):
-            raise ValueError(f"{name}[{row}] is {label_trouble(value, None)}")
+            raise label_trouble(f"{name}[{row}]", value, None)
     return pa.chunked_array([pa.array([int(value) for value in values], type=pa.int64())])
 
 
-def label_trouble(label: object, num_labels: int | None) -> str:
-    """A label that cannot be used, what was expected, and what to do.
+def label_trouble(place: str, label: object, num_labels: int | None) -> Exception:
+    """The error for a label that cannot be used: what it is, what was expected, and what to do.
 
-    >>> label_trouble("good", None)
-    "'good'; expected a label, a whole number from 0; turn names into numbers with dataset.class_encode_column(...)"
+    >>> label_trouble("labels[0]", "good", None)
+    ValueError("labels[0] is 'good'; expected a label, a whole number from 0; turn names into numbers with ...")
     """
-    expected = f"a label from 0 to {num_labels - 1}" if num_labels else "a label, a whole number from 0"
-    if label is None:
-        advice = "leave out rows without a label, with dataset.filter"
-    elif isinstance(label, str):
-        advice = "turn names into numbers with dataset.class_encode_column(...)"
-    else:
-        advice = "number the labels from 0, or load the model with another num_labels"
-    return f"{reprlib.repr(label)}; expected {expected}; {advice}"
+    expected = in_words("label_up_to", most=num_labels - 1) if num_labels else in_words("any_label")
+    advice = in_words("gap" if label is None else "named" if isinstance(label, str) else "renumber")
+    return trouble("label", place=place, given=reprlib.repr(label), expected=expected, advice=advice)
 
 
 def as_labels(labels: Iterable[int], num_labels: int, name: str) -> np.ndarray:
@@ -107,19 +103,15 @@ def check_dataset(dataset: Dataset, name: str = "dataset", columns: Sequence[str
     ValueError: train_data has no column 'input_ids'; columns: ['text']; ftcourse.data.tokenize makes it from texts
     """
     if not isinstance(dataset, Dataset):
-        splits = (
-            f", with the splits {', '.join(map(repr, dataset))}: take one of them"
-            if isinstance(dataset, Mapping)
-            else ""
-        )
-        raise ValueError(f"{name} must be a datasets.Dataset; got a {type(dataset).__name__}{splits}")
+        splits = ", ".join(map(repr, dataset)) if isinstance(dataset, Mapping) else None
+        key = "dataset" if splits is None else "dataset_dict"
+        raise trouble(key, name=name, type=type(dataset).__name__, splits=splits)
     if len(dataset) == 0:
-        columns = f"only the columns {dataset.column_names}"
-        raise ValueError(f"{name} has no rows, {columns}; check the filter or the file that it came from")
+        raise trouble("empty_dataset", name=name, columns=dataset.column_names)
     for column in columns:
         if column not in dataset.column_names:
-            advice = "; ftcourse.data.tokenize makes it from texts" if column in ("input_ids", "labels") else ""
-            raise ValueError(f"{name} has no column {column!r}; columns: {dataset.column_names}{advice}")
+            key = "not_tokenized" if column in ("input_ids", "labels") else "missing_column"
+            raise trouble(key, name=name, given=column, columns=dataset.column_names)
 
 
 def label_column(dataset: Dataset, column: str) -> pa.ChunkedArray:
@@ -162,8 +154,7 @@ def check_columns(dataset: Dataset, columns: str | Sequence[str] | None = None) 
     names = text_columns(dataset) if columns is None else list(columns)
     check_dataset(dataset, columns=names)
     if len(names) not in (1, 2):
-        advice = f"name them with columns=[...]; columns: {dataset.column_names}"
-        raise ValueError(f"expected one or two text columns, got {len(names)}: {names}; {advice}")
+        raise trouble("text_columns", count=len(names), given=names, columns=dataset.column_names)
     label = dataset.features.get("label")
     if not getattr(label, "dtype", "float").startswith("float"):
         check_labels(label_column(dataset, "label"), getattr(label, "num_classes", None), "dataset['label']")
@@ -182,8 +173,7 @@ def check_length(tokenizer: PreTrainedTokenizerBase, max_length: int, pair: bool
     check_tokenizer(tokenizer)
     shortest = tokenizer.num_special_tokens_to_add(pair=pair) + 1 + pair
     if not isinstance(max_length, Integral) or not shortest <= max_length <= tokenizer.model_max_length:
-        possible = f"from {shortest} to {tokenizer.model_max_length} for this tokenizer"
-        raise ValueError(f"max_length must be {possible}; got {max_length!r}")
+        raise trouble("max_length", least=shortest, most=tokenizer.model_max_length, given=max_length)
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, fast: bool = False) -> None:
@@ -194,9 +184,7 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, fast: bool = False) -
     ValueError: tokenizer is of type str; expected what AutoTokenizer.from_pretrained(name) returns
     """
     if not isinstance(tokenizer, PreTrainedTokenizerBase) or (fast and not tokenizer.is_fast):
-        what = "a fast tokenizer, as AutoTokenizer.from_pretrained(name) gives for most names"
-        expected = what if fast else "what AutoTokenizer.from_pretrained(name) returns"
-        raise ValueError(f"tokenizer is of type {type(tokenizer).__name__}; expected {expected}")
+        raise trouble("fast_tokenizer" if fast else "tokenizer", type=type(tokenizer).__name__)
 
 
 def check_model(model: PreTrainedModel) -> PreTrainedModel:
@@ -207,8 +195,7 @@ def check_model(model: PreTrainedModel) -> PreTrainedModel:
     ValueError: expected a loaded model, got a str; load it with AutoModelForSequenceClassification.from_pretrained(...
     """
     if not isinstance(model, PreTrainedModel):
-        advice = "load it with AutoModelForSequenceClassification.from_pretrained(..., num_labels=...)"
-        raise ValueError(f"expected a loaded model, got a {type(model).__name__}; {advice}")
+        raise trouble("model", type=type(model).__name__)
     return model
 
 
@@ -231,8 +218,7 @@ def checked_data(model: PreTrainedModel, data: Dataset, collate: Callable, name:
         check_labels(label_column(data, column), num_labels, f"{name}['{column}']", loss=True)
     batch = collate([data[row] for row in range(min(2, len(data)))])
     if not isinstance(batch, Mapping):
-        raise ValueError(f"collate must return a dictionary of tensors, got a {type(batch).__name__}")
+        raise trouble("batch", type=type(batch).__name__)
     if "labels" not in batch:
-        has = f"columns: {data.column_names}; name the column of right answers 'labels'"
-        raise ValueError(f"the batches of {name} have no 'labels', without which there is no loss; {has}")
+        raise trouble("no_labels", name=name, columns=data.column_names)
     return data

@@ -62,6 +62,5 @@ def find_encoding(path: Path, lang: str) -> str:
         if bad_bytes(path, encoding) is None and not (encoding == "cp1252" and mostly_foreign(path)):
             return encoding
     line, column, found = bad_bytes(path, utf8)
-    raise trouble(
-        lang, "encoding", name=path.name, line=line, column=column, found=found.hex(" "), tried=", ".join(tried)
-    )
+    tried = ", ".join(tried)
+    raise trouble("encoding", name=path.name, line=line, column=column, found=found.hex(" "), tried=tried)

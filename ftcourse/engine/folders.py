@@ -7,14 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ftcourse.engine.messages import message
+from ftcourse.engine.messages import trouble
 
 MARK = ".ftcourse.json"  # in a folder that a call of `finetune` has begun to fill
 
 
-def claim_folder(
-    folder: str | os.PathLike, resume: bool = False, begun: str = "checkpoint-*.safetensors", lang: str = "en"
-) -> Path:
+def claim_folder(folder: str | os.PathLike, resume: bool = False, begun: str = "checkpoint-*.safetensors") -> Path:
     """The folder, made where it was missing. One with something in it is only taken with `resume`.
 
     `begun` is the pattern of a file that tells that there is something to go on with.
@@ -34,27 +32,25 @@ def claim_folder(
         trial.touch()
         trial.unlink()
     except OSError as error:
-        raise OSError(f"cannot write to the folder {str(folder)!r}: {error.strerror}; choose another") from error
+        raise trouble("not_writable", OSError, folder=str(folder), reason=error.strerror) from error
     if taken and not resume:
-        key = "error.begun" if any(folder.glob(begun)) else "error.taken"
-        raise FileExistsError(message(lang, "finetune", key, folder=str(folder)))
+        raise trouble("begun" if any(folder.glob(begun)) else "taken", FileExistsError, folder=str(folder))
     return folder
 
 
-def check_begun(what: str, begun: Mapping, now: Mapping, names: Iterable[str], advice: str) -> None:
+def check_begun(folder: Path, begun: Mapping, now: Mapping, names: Iterable[str], key: str = "other_work") -> None:
     """Make sure that work goes on as it was begun; a `ValueError` tells the first of the names that has another value.
 
-    >>> check_begun("the work", {"lr": 5e-4}, {"lr": 1e-4}, ["lr"], "call it as then")
+    >>> check_begun(Path("model"), {"lr": 5e-4}, {"lr": 1e-4}, ["lr"])
     Traceback (most recent call last):
-    ValueError: the work was begun with lr=0.0005, not 0.0001; call it as then, or choose another folder
+    ValueError: the work in 'model' was begun with lr=0.0005, not 0.0001; call it as then, or choose another folder
     """
     for name in names:
         if begun.get(name) != now.get(name):
-            was = f"{name}={begun.get(name)!r}, not {now.get(name)!r}"
-            raise ValueError(f"{what} was begun with {was}; {advice}, or choose another folder")
+            raise trouble(key, folder=str(folder), name=name, was=begun.get(name), given=now.get(name))
 
 
-def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping, lang: str = "en") -> Path:
+def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Path:
     """The folder for a call, which is noted in it; with `resume`, a folder that the same call has begun to fill.
 
     Raises `FileExistsError` for any other folder that is not empty, `ValueError` where another call was noted.
@@ -68,12 +64,12 @@ def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping, lang: str 
     """
     mark, call = Path(folder) / MARK, json.loads(json.dumps(call))
     if not (resume and mark.is_file()):
-        folder = claim_folder(folder, begun=MARK, lang=lang)
+        folder = claim_folder(folder, begun=MARK)
         with written_whole(mark, folder / f".trial-{os.getpid()}") as part:  # a name that makes no folder taken
             part.write_text(json.dumps(call), encoding="utf-8")
         return folder
     begun = json.loads(mark.read_text(encoding="utf-8"))
-    check_begun(f"the work in {str(folder)!r}", begun, call, call, "call it as then")
+    check_begun(folder, begun, call, call)
     return claim_folder(folder, resume=True)
 
 

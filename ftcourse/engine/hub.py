@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Thread
 
 from ftcourse.engine.checks import known
+from ftcourse.engine.messages import in_words, trouble
 
 OFFLINE_SWITCHES = {
     "HF_HUB_OFFLINE": ("huggingface_hub.constants", "datasets.config"),
@@ -40,8 +41,7 @@ def hub_trouble(seconds: float = 5) -> str:
     from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:
-        by_kit = 'by the kit; Kit(lang, source="hub") switches it on'
-        return f"The Hugging Face Hub is switched off {'by HF_HUB_OFFLINE' if ASKED_OFFLINE else by_kit}."
+        return in_words("hub_off" if ASKED_OFFLINE else "hub_off_by_kit")
     replies = []
 
     def ask() -> None:
@@ -54,7 +54,7 @@ def hub_trouble(seconds: float = 5) -> str:
     thread.start()
     thread.join(seconds)
     answered = replies and not isinstance(replies[0], Exception)
-    return "" if answered else f"The Hugging Face Hub ({constants.ENDPOINT}) cannot be reached."
+    return "" if answered else in_words("hub_unreachable", address=constants.ENDPOINT)
 
 
 def check_hub() -> None:
@@ -65,9 +65,8 @@ def check_hub() -> None:
     Traceback (most recent call last):
     ConnectionError: The Hugging Face Hub is switched off ...
     """
-    if trouble := hub_trouble():
-        back = 'go back to the kit: Kit(lang, source="kit"), with the environment variable FTCOURSE_SOURCE unset'
-        raise ConnectionError(f"{trouble} Check your connection, or {back}.")
+    if problem := hub_trouble():
+        raise trouble("no_hub", ConnectionError, problem=problem)
 
 
 def why_offline(name: str | os.PathLike) -> str:

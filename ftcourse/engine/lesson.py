@@ -4,6 +4,7 @@ import datasets
 import torch
 import transformers
 
+from ftcourse.engine.messages import use_language
 from ftcourse.engine.plots import Pictures
 from ftcourse.exercises import Checker
 
@@ -13,10 +14,13 @@ NUM_THREADS = 2  # more would add up in another order, and round otherwise
 def begin(lang: str, chapter: str) -> tuple[Pictures, Checker]:
     """What shows a chapter's pictures and what checks its exercises; PyTorch on two threads, the libraries quiet.
 
+    From now on, the package answers in the language.
+
     >>> show, check = begin("en", "00_start")
     >>> torch.get_num_threads()
     2
     """
+    use_language(lang)
     torch.set_num_threads(NUM_THREADS)
     datasets.disable_progress_bars()
     transformers.logging.disable_progress_bar()

@@ -1,10 +1,64 @@
-"""The package's own words, in the reader's language: one folder of JSON files a language, under `catalogues`."""
+"""The package's own words, in the reader's language: one folder of JSON files a language, under `catalogues`. The
+environment keeps which language that is, so that worker processes and commands started from here speak it, too."""
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 CATALOGUES = Path(__file__).parents[1] / "catalogues"
+VARIABLE = "FTCOURSE_LANG"
+
+
+def language() -> str:
+    """The language in which the package speaks to the reader; English until another one is chosen.
+
+    >>> language()
+    'en'
+    """
+    return os.environ.get(VARIABLE) or "en"
+
+
+def use_language(lang: str) -> None:
+    """From now on the package speaks this language.
+
+    >>> use_language("ar")
+    >>> language()
+    'ar'
+    """
+    os.environ[VARIABLE] = lang
+
+
+def suggest_language(lang: str) -> None:
+    """The package speaks this language, unless one was chosen before.
+
+    >>> suggest_language("ar")
+    >>> suggest_language("zh")
+    >>> language()
+    'ar'
+    """
+    if not os.environ.get(VARIABLE):
+        use_language(lang)
+
+
+@contextmanager
+def speaking(lang: str) -> Iterator[None]:
+    """While it lasts, the package speaks this language; afterwards, the one from before.
+
+    >>> with speaking("zh"):
+    ...     language()
+    'zh'
+    >>> language()
+    'en'
+    """
+    before = os.environ.get(VARIABLE, "")
+    use_language(lang)
+    try:
+        yield
+    finally:
+        use_language(before)
 
 
 @cache
@@ -31,10 +85,19 @@ def message(lang: str, name: str, key: str, /, **values) -> str:
     return texts[key].format(**values)
 
 
-def trouble(lang: str, key: str, /, **values) -> ValueError:
-    """The error to raise for something wrong with a call or a table, in the words of the language.
+def in_words(key: str, /, **values) -> str:
+    """What is wrong, in the reader's language: the message `key` of the catalogue of errors.
 
-    >>> trouble("en", "empty_file", name="a.csv")
-    ValueError("'a.csv' is empty; expected a table with a header and a row or more")
+    >>> in_words("empty_file", name="a.csv")
+    "'a.csv' is empty; expected a table with a row or more"
     """
-    return ValueError(message(lang, "finetune", f"error.{key}", **values))
+    return message(language(), "errors", key, **values)
+
+
+def trouble(key: str, error: type[Exception] = ValueError, /, **values) -> Exception:
+    """The error to raise for something that is wrong, in the reader's language.
+
+    >>> trouble("no_file", FileNotFoundError, name="a.csv")
+    FileNotFoundError("there is no file 'a.csv'; check its name, and the folder you are working in")
+    """
+    return error(in_words(key, **values))

@@ -11,6 +11,7 @@ import torch
 from transformers import EvalPrediction
 
 from ftcourse.engine.forward import stack_rows
+from ftcourse.engine.messages import trouble
 
 Metrics = Callable[[EvalPrediction], dict[str, float]]
 
@@ -25,10 +26,10 @@ def options_of(metrics: Sequence[evaluate.EvaluationModule], options: dict) -> l
     [{'average': 'macro'}]
     """
     if not metrics or not all(hasattr(metric, "compute") for metric in metrics):
-        raise ValueError(f"expected metrics as evaluate.load(...) returns them, got {list(metrics) or 'none'}")
+        raise trouble("loaded_metrics", given=list(metrics))
     taken = [taken_by(metric, options) for metric in metrics]
     if unknown := options.keys() - {name for names in taken for name in names}:
-        raise ValueError(f"none of the metrics takes {sorted(unknown)}; see the metric's inputs_description")
+        raise trouble("metric_options", given=sorted(unknown))
     return taken
 
 
@@ -53,10 +54,10 @@ def best_metric(metrics: Metrics | None, labels: Sequence[int], num_labels: int)
     if metrics is None:
         return "loss"
     if not callable(metrics):
-        raise ValueError(f"metrics must be a function, got a {type(metrics).__name__}; metrics_for(...) makes one")
+        raise trouble("metrics", given=metrics)
     scores = metrics(EvalPrediction(predictions=np.eye(num_labels)[labels], label_ids=np.array(labels)))
     if not isinstance(scores, dict) or not scores:
-        raise ValueError(f"metrics must return a dictionary of scores, got {scores!r}")
+        raise trouble("scores", given=scores)
     return next(iter(scores))
 
 
@@ -74,8 +75,8 @@ def score_rows(results: list[tuple], metrics: Metrics | None) -> dict[str, float
     order = np.argsort([row for group in rows for row in group])
     found = metrics(EvalPrediction(stack_rows(logits)[order], stack_rows(labels)[order]))
     if not isinstance(found, dict):
-        raise ValueError(f"metrics must return a dictionary of scores, got {found!r}")
+        raise trouble("scores", given=found)
     wrong = {name: score for name, score in found.items() if not isinstance(score, Real) and getattr(score, "ndim", 1)}
     if wrong:
-        raise ValueError(f"metrics must return a number for each score, got {reprlib.repr(wrong)}")
+        raise trouble("score", given=reprlib.repr(wrong))
     return scores | {name: float(score) for name, score in found.items()}

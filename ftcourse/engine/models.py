@@ -37,12 +37,11 @@ def load_classifier(folder: str | os.PathLike) -> PreTrainedModel:
     try:
         model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True, **options)
     except (OSError, ValueError, SafetensorError) as error:
-        expected = "a folder written by save_model, with safetensors weights, or a name on the Hub"
         why = missing_shards(folder) or f"{offline} {error}".strip()
-        raise ValueError(f"no model could be loaded from {str(folder)!r}; expected {expected}: {why}") from error
+        raise trouble("no_classifier", given=str(folder), reason=why) from error
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"]))
-        raise ValueError(f"{str(folder)!r} has no trained weights for {missing}; fine-tune it for your task first")
+        raise trouble("untrained", given=str(folder), missing=missing)
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     return model.to(device)
 
@@ -58,7 +57,7 @@ def load_tokenizer(folder: str | os.PathLike) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(folder, **options)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"no tokenizer could be loaded from {str(folder)!r}: {error}") from error
+        raise trouble("broken_tokenizer", given=str(folder), reason=error) from error
 
 
 def classifier_and_tokenizer(
@@ -77,13 +76,12 @@ def classifier_and_tokenizer(
         folder, model = model, load_classifier(model)
         tokenizer = load_tokenizer(folder) if tokenizer is None else tokenizer
     if tokenizer is None or len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise ValueError("the model came without its tokenizer; save it there, or give it: Predictor(model, tokenizer)")
+        raise trouble("tokenizer_missing")
     if tokenizer.pad_token_id is None:
-        raise ValueError("the tokenizer cannot pad; set its pad_token, and model.config.pad_token_id to that number")
+        raise trouble("no_padding")
     num_labels, problem = model.config.num_labels, model.config.problem_type
     if num_labels < 2 or problem in ("regression", "multi_label_classification"):
-        expected = "expected one that chooses one label out of several"
-        raise ValueError(f"the model has num_labels={num_labels} and problem_type={problem!r}; {expected}")
+        raise trouble("not_one_label", num_labels=num_labels, problem=problem)
     return model, tokenizer
 
 
@@ -103,13 +101,13 @@ def max_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> in
     return min(limits, default=None)
 
 
-def start_model(name: str, labels: list[str], seed: int, lang: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def start_model(name: str, labels: list[str], seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A pretrained model with a new head for the labels, and its tokenizer, for texts of up to 512 tokens.
 
     Raises `ValueError`, in one line, where there is none under this name.
 
     >>> from ftcourse.kit import Kit
-    >>> start_model(Kit().model("encoder"), ["bad", "good"], 42, "en")[0].config.id2label
+    >>> start_model(Kit().model("encoder"), ["bad", "good"], 42)[0].config.id2label
     {0: 'bad', 1: 'good'}
     """
     set_seed(seed)
@@ -129,9 +127,9 @@ def start_model(name: str, labels: list[str], seed: int, lang: str) -> tuple[Pre
         tokenizer = AutoTokenizer.from_pretrained(name, **where)
     except (OSError, ValueError, SafetensorError) as error:
         why = f"{offline} {reason(error)[:300]}".strip()
-        raise trouble(lang, "no_model", given=str(name), reason=why) from error
+        raise trouble("no_model", given=str(name), reason=why) from error
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise trouble(lang, "no_tokenizer", given=str(name))
+        raise trouble("no_tokenizer", given=str(name))
     if tokenizer.pad_token is None:
         tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "right"
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -149,15 +147,13 @@ def small_example() -> tuple[PreTrainedModel, Dataset, Collate]:
     return load_classifier(check_folder("models/stars")), data, default_data_collator
 
 
-def save_all(
-    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, files: dict[str, str], lang: str
-) -> None:
+def save_all(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, files: dict[str, str]) -> None:
     """Model, tokenizer and files of text, the last one last, each whole or not at all; `OSError` in one line if not.
 
     >>> from tempfile import TemporaryDirectory
     >>> from ftcourse.kit import Kit
     >>> with TemporaryDirectory() as folder:
-    ...     save_all(Path(folder), *start_model(Kit().model("encoder"), ["a", "b"], 42, "en"), {"new.md": "…"}, "en")
+    ...     save_all(Path(folder), *start_model(Kit().model("encoder"), ["a", "b"], 42), {"new.md": "…"})
     ...     sorted(os.listdir(folder))
     ['config.json', 'model.safetensors', 'new.md', 'tokenizer.json', 'tokenizer_config.json']
     """
@@ -173,6 +169,6 @@ def save_all(
             sync(file)
             os.replace(file, folder / file.name)
     except (OSError, SafetensorError) as error:
-        raise OSError(str(trouble(lang, "not_saved", folder=str(folder), reason=reason(error)))) from error
+        raise trouble("not_saved", OSError, folder=str(folder), reason=reason(error)) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -5,6 +5,8 @@ import math
 import torch
 from transformers import get_scheduler
 
+from ftcourse.engine.messages import trouble
+
 FUSED = ("cpu", "cuda", "mps", "xpu")
 
 
@@ -18,7 +20,7 @@ def make_optimizer(model: torch.nn.Module, lr: float, weight_decay: float) -> to
     """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     if not weights:
-        raise ValueError("all weights of the model are frozen; leave some with requires_grad=True, the head at least")
+        raise trouble("all_frozen")
     groups = [
         {"params": [weight for weight in weights if weight.ndim >= 2], "weight_decay": weight_decay},
         {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ftcourse.engine.assets import ASSETS
-from ftcourse.engine.messages import catalogue
+from ftcourse.engine.messages import catalogue, trouble
 
 # Of each kind of Chinese: the file under `assets/fonts`, and the name of the font in it.
 FONTS = {
@@ -124,7 +124,7 @@ def plot_confusion(matrix: np.ndarray, names: Sequence[str]):
 
     matrix = np.asarray(matrix)
     if matrix.shape != (len(names), len(names)):
-        raise ValueError(f"matrix has shape {matrix.shape}; expected a row and a column for each of {len(names)} names")
+        raise trouble("matrix", shape=matrix.shape, count=len(names))
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = 1.2 + 0.6 * len(names)
     axes = plt.figure(figsize=(side, side), layout="constrained").add_subplot()

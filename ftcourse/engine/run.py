@@ -21,6 +21,7 @@ from ftcourse.engine.batches import Collate, make_loader
 from ftcourse.engine.checkpoint import Checkpoints, data_hash, model_hash, order_state, set_random_state
 from ftcourse.engine.columns import IGNORED
 from ftcourse.engine.forward import shared
+from ftcourse.engine.messages import trouble
 from ftcourse.engine.optimizers import make_optimizer, make_scheduler
 from ftcourse.engine.precision import choose_precision, quick_attention
 from ftcourse.engine.processes import accelerator_for
@@ -160,7 +161,7 @@ def open_checkpoints(folder: str | Path | None, resume: bool, config, data: Data
     """
     if folder is None:
         if resume:
-            raise ValueError("resume=True needs output_dir, the folder with the checkpoints; got None")
+            raise trouble("resume")
         return None
     return Checkpoints(folder, {**plan_of(config), "data": data_hash(data), "weights": model_hash(model)}, resume)
 

@@ -44,11 +44,11 @@ def check_table_file(path: Path) -> None:
     ValueError: cannot tell the format of 'films.xlsx' by its suffix; known: .csv, .tsv, .json, .jsonl, .parquet
     """
     if path.suffix.lower() not in READERS:
-        raise ValueError(f"cannot tell the format of {path.name!r} by its suffix; known: {', '.join(READERS)}")
+        raise trouble("suffix", name=path.name, known=", ".join(READERS))
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {str(path)!r}; check its name, and the folder you are working in")
+        raise trouble("no_file", FileNotFoundError, name=str(path))
     if path.stat().st_size == 0:
-        raise ValueError(f"{path.name!r} is empty; expected a table with a row or more")
+        raise trouble("empty_file", name=path.name)
 
 
 def read_table(path: str | Path, **options) -> Dataset:
@@ -70,9 +70,8 @@ def read_table(path: str | Path, **options) -> Dataset:
         return load_dataset(builder, data_files=escape(str(path)), split="train", **(defaults | options))
     except (DatasetGenerationError, ValueError) as error:
         if "corresponds to no data" in str(error):
-            raise ValueError(f"{path.name!r} has no rows; expected a table with a row or more") from None
-        advice = "mend the file, or pass an option of load_dataset such as encoding=... or sep=..."
-        raise ValueError(f"cannot read {path.name!r} as {builder}: {error.__cause__ or error}; {advice}") from error
+            raise trouble("no_rows", name=path.name) from None
+        raise trouble("not_read", name=path.name, kind=builder, reason=error.__cause__ or error) from error
 
 
 ONE_COLUMN = "\x1f"  # a character that no text has
@@ -118,10 +117,10 @@ def cell_text(value: object, *, label: bool = False) -> str | None:
     raise TypeError(reprlib.repr(value))
 
 
-def column_texts(values: Sequence, name: str, column: str, lang: str, *, label: bool = False, start: int = 1) -> list:
+def column_texts(values: Sequence, name: str, column: str, *, label: bool = False, start: int = 1) -> list:
     """The cells of a column as texts or None. A `ValueError` names table, row (counted from 1) and column of a bad one.
 
-    >>> column_texts([1, None], "own.xlsx", "stars", "en", label=True)
+    >>> column_texts([1, None], "own.xlsx", "stars", label=True)
     ['1', None]
     """
     texts = []
@@ -130,34 +129,34 @@ def column_texts(values: Sequence, name: str, column: str, lang: str, *, label: 
             texts.append(cell_text(value, label=label))
         except UnicodeEncodeError as error:
             given = ascii(error.object[error.start : error.end])
-            raise trouble(lang, "surrogate", name=name, row=row, column=column, given=given) from None
+            raise trouble("surrogate", name=name, row=row, column=column, given=given) from None
         except TypeError as error:
             key = "label_cell" if label else "cell"
-            raise trouble(lang, key, name=name, row=row, column=column, given=error) from None
+            raise trouble(key, name=name, row=row, column=column, given=error) from None
     return texts
 
 
-def table_rows(path: Path, lang: str, cache_dir: str, **options) -> Dataset:
-    """What `read_table` reads; its errors in the words of the language.
+def table_rows(path: Path, cache_dir: str, **options) -> Dataset:
+    """What `read_table` reads; its errors in words for those who do not load tables themselves.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     _ = Path(folder, "a.csv").write_text("text\\n")
-    ...     table_rows(Path(folder, "a.csv"), "en", folder)
+    ...     table_rows(Path(folder, "a.csv"), folder)
     Traceback (most recent call last):
-    ValueError: 'a.csv' has no rows; expected a row or more under its header
+    ValueError: 'a.csv' has no rows; expected a row or more
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             return read_table(path, cache_dir=cache_dir, **options)
     except ValueError as error:
-        if "has no rows" in str(error):
-            raise trouble(lang, "no_rows", name=path.name) from None
-        why = getattr(error.__cause__, "__cause__", None) or error.__cause__ or error
+        if error.__cause__ is None:
+            raise
+        why = error.__cause__.__cause__ or error.__cause__
         if isinstance(why, pd.errors.ParserWarning):
-            raise trouble(lang, "extra_cells", name=path.name) from None
-        raise trouble(lang, "unreadable", name=path.name, reason=reason(why)) from error
+            raise trouble("extra_cells", name=path.name) from None
+        raise trouble("unreadable", name=path.name, reason=reason(why)) from error
 
 
 def read_csv(path: Path, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset, str]:
@@ -174,15 +173,15 @@ def read_csv(path: Path, columns: Sequence[str], lang: str, cache_dir: str) -> t
     header = pd.read_csv(path, sep=separator, encoding=encoding, nrows=0, index_col=False).columns
     features = Features({name: Value("string") for name in header})
     options = {"encoding": encoding, "sep": separator, "features": features, "index_col": False}
-    return table_rows(path, lang, cache_dir, **options), encoding
+    return table_rows(path, cache_dir, **options), encoding
 
 
-def read_excel(path: Path, lang: str) -> pd.DataFrame:
+def read_excel(path: Path) -> pd.DataFrame:
     """The first sheet of an Excel file, with each cell as text, NaN for a gap; a `ValueError` where it is none."""
     try:
         return pd.read_excel(path, dtype=str, keep_default_na=False, na_values=[""], engine="openpyxl")
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise trouble(lang, "unreadable", name=path.name, reason=reason(error)) from error
+        raise trouble("unreadable", name=path.name, reason=reason(error)) from error
 
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx")
@@ -191,21 +190,21 @@ TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx")
 def read_file(path: Path, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset | pd.DataFrame, str]:
     """A table from a file, and its encoding; a `ValueError` with the name of the file says what is wrong with it."""
     if path.suffix.lower() not in TABLES:
-        raise trouble(lang, "suffix", name=path.name, known=", ".join(TABLES))
+        raise trouble("suffix", name=path.name, known=", ".join(TABLES))
     if path.is_dir():
-        raise trouble(lang, "folder", name=str(path))
+        raise trouble("folder", name=str(path))
     if not path.exists():
-        raise trouble(lang, "no_file", name=str(path))
+        raise trouble("no_file", name=str(path))
     if path.stat().st_size == 0:
-        raise trouble(lang, "empty_file", name=path.name)
+        raise trouble("empty_file", name=path.name)
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
         return read_csv(path, columns, lang, cache_dir)
     if suffix == ".xlsx":
-        return read_excel(path, lang), "xlsx"
+        return read_excel(path), "xlsx"
     encoding = "parquet" if suffix == ".parquet" else find_encoding(path, lang)
     options = {} if suffix == ".parquet" else {"encoding": encoding}
-    return table_rows(path, lang, cache_dir, **options), encoding
+    return table_rows(path, cache_dir, **options), encoding
 
 
 def open_table(table: object, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset | pd.DataFrame, dict]:
@@ -216,39 +215,38 @@ def open_table(table: object, columns: Sequence[str], lang: str, cache_dir: str)
     """
     source = {"name": "table", "columns": [*columns], "encoding": type(table).__name__}
     if isinstance(table, DatasetDict | dict):
-        raise trouble(lang, "splits", splits=", ".join(map(repr, table)), first=next(iter(table), None))
+        raise trouble("splits", splits=", ".join(map(repr, table)), first=next(iter(table), None))
     if isinstance(table, pd.DataFrame | Dataset):
         return table, source
     if not isinstance(table, str | Path):
-        raise trouble(lang, "table_type", given=type(table).__name__)
+        raise trouble("table_type", given=type(table).__name__)
     try:
         rows, encoding = read_file(Path(table), columns, lang, cache_dir)
     except (OSError, KeyError, UnicodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise trouble(lang, "unreadable", name=Path(table).name, reason=reason(error)) from error
+        raise trouble("unreadable", name=Path(table).name, reason=reason(error)) from error
     return rows, source | {"name": Path(table).name, "encoding": encoding}
 
 
-def check_table(rows: Dataset | pd.DataFrame, source: dict, lang: str) -> None:
+def check_table(rows: Dataset | pd.DataFrame, source: dict) -> None:
     """Make sure that a table has rows and the columns asked for, each once.
 
-    >>> check_table(pd.DataFrame({"text": ["Good."]}), {"name": "table", "columns": ["text"]}, "en")
+    >>> check_table(pd.DataFrame({"text": ["Good."]}), {"name": "table", "columns": ["text"]})
     """
     names = [*(rows.columns if isinstance(rows, pd.DataFrame) else rows.column_names)]
     for column in source["columns"]:
         if names.count(column) != 1:
-            raise trouble(
-                lang, "no_column", name=source["name"], given=column, columns=", ".join(map(repr, names)) or "-"
-            )
+            listed = ", ".join(map(repr, names)) or "-"
+            raise trouble("no_column", name=source["name"], given=column, columns=listed)
     if len(rows) == 0:
-        raise trouble(lang, "no_rows", name=source["name"])
+        raise trouble("no_rows", name=source["name"])
 
 
 def plain_batch(
-    batch: dict, indices: Sequence[int], columns: dict[str, str], source: dict, names: list[str] | None, lang: str
+    batch: dict, indices: Sequence[int], columns: dict[str, str], source: dict, names: list[str] | None
 ) -> dict[str, list]:
     """Some rows, their columns renamed as `columns` says, with texts or None in them; `names` are those of labels.
 
-    >>> plain_batch({"stars": [1, None]}, [0, 1], {"stars": "label"}, {"name": "table"}, None, "en")
+    >>> plain_batch({"stars": [1, None]}, [0, 1], {"stars": "label"}, {"name": "table"}, None)
     {'label': ['1', None]}
     """
     found = {}
@@ -257,20 +255,20 @@ def plain_batch(
         if label and names:
             values = [names[value] if isinstance(value, int) and value >= 0 else None for value in values]
         start = indices[0] + 1 if len(indices) else 1
-        found[new] = column_texts(values, source["name"], column, lang, label=label, start=start)
+        found[new] = column_texts(values, source["name"], column, label=label, start=start)
     return found
 
 
-def plain_rows(rows: Dataset | pd.DataFrame, source: dict, new: Sequence[str], lang: str) -> Dataset:
+def plain_rows(rows: Dataset | pd.DataFrame, source: dict, new: Sequence[str]) -> Dataset:
     """The rows with the columns of the source under `new` names: texts, or None for a gap.
 
     >>> source = {"name": "table", "columns": ["review", "stars"]}
-    >>> plain_rows(pd.DataFrame({"review": ["Good."], "stars": [5]}), source, ["text", "label"], "en")[0]
+    >>> plain_rows(pd.DataFrame({"review": ["Good."], "stars": [5]}), source, ["text", "label"])[0]
     {'text': 'Good.', 'label': '5'}
     """
-    check_table(rows, source, lang)
+    check_table(rows, source)
     columns, features = dict(zip(source["columns"], new, strict=True)), Features(dict.fromkeys(new, Value("string")))
-    options = {"columns": columns, "source": source, "names": None, "lang": lang}
+    options = {"columns": columns, "source": source, "names": None}
     if isinstance(rows, pd.DataFrame):
         return Dataset.from_dict(plain_batch(rows, range(len(rows)), **options), features=features)
     options["names"] = getattr(rows.features[source["columns"][-1]], "names", None)
@@ -286,8 +284,8 @@ def plain_texts(table: object, columns: Sequence[str], lang: str, cache_dir: str
     {'text': ['Good.', None]}
     """
     if len(columns) not in (1, 2):
-        raise trouble(lang, "text_type", given=reprlib.repr([*columns]))
+        raise trouble("text_type", given=reprlib.repr([*columns]))
     if len({*columns}) < len(columns):
-        raise trouble(lang, "same_column", given=columns[0])
+        raise trouble("same_column", given=columns[0])
     rows, source = open_table(table, columns, lang, cache_dir)
-    return plain_rows(rows, source, ("text", "text_pair")[: len(columns)], lang)
+    return plain_rows(rows, source, ("text", "text_pair")[: len(columns)])

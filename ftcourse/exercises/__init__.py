@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib import import_module
 
-from ftcourse.engine.messages import message
+from ftcourse.engine.messages import message, trouble
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Checker:
     def __call__(self, number: int, answer: object, /, **values: object) -> Verdict:
         if number not in self.exercises:
             known = ", ".join(map(str, self.exercises))
-            raise ValueError(f"{self.chapter} has no exercise {number}; it has {known}")
+            raise trouble("no_exercise", chapter=self.chapter, given=number, known=known)
         asked = self.exercises[number]
         wanted = {name for condition in asked.values() for name in needs(condition)}
         if wanted != values.keys():
             call = ", ".join([str(number), "answer", *(f"{name}={name}" for name in sorted(wanted))])
-            raise ValueError(f"exercise {number} is checked with check({call}); got the keywords {sorted(values)}")
+            raise trouble("exercise_call", number=number, call=call, given=sorted(values))
         if answer is ...:
             return Verdict(False, message(self.lang, "common", "unsolved"))
         for name, condition in asked.items():
