@@ -352,6 +352,39 @@ def export(
         typer.echo(say(lang, "exported", name=name, folder=export_model(name, folder)))
 
 
+@app.command("hub", help=help_for("hub_command"))
+def serve_hub(
+    folder: Annotated[Path, typer.Option(help=help_for("hub_folder"))],
+    host: Annotated[str, typer.Option(help=help_for("hub_host"))] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help=help_for("hub_port"), min=0, max=65535)] = 8000,
+    lang: Lang = DEFAULT_LANG,
+    token: Annotated[list[str] | None, typer.Option(help=help_for("hub_token"))] = None,
+) -> None:
+    with told(lang):
+        if find_spec("starlette") is None or find_spec("uvicorn") is None or find_spec("markdown_it") is None:
+            raise RuntimeError(say(lang, "needs_hub"))
+        from ftcourse.room.serve import serve
+        from ftcourse.room.settings import addresses, described
+
+        def ready(hub, port: int) -> None:
+            urls = [f"http://{address}:{port}" for address in addresses(host)]
+            typer.echo(say(lang, "hub_serving", folder=folder, url=urls[0]))
+            if urls[1:]:
+                typer.echo(say(lang, "hub_also", urls=", ".join(urls[1:])))
+            for place, refusal in hub.left_out.items():
+                typer.echo(say(lang, "hub_left_out", place=place, reason=refusal.words(lang)), err=True)
+            names = ", ".join(sorted(name for name, _ in hub.people.given.values()))
+            typer.echo(f"\n{say(lang, 'hub_closed' if names else 'hub_open', names=names)}\n")
+            typer.echo(described(urls[0], lang))
+            sys.stdout.flush()
+
+        try:
+            serve(folder, host=host, port=port, lang=lang, tokens=tuple(token or ()), ready=ready)
+        except KeyboardInterrupt:
+            pass
+        typer.echo(say(lang, "hub_stopped", folder=folder))
+
+
 def kit_state() -> str | None:
     """What is wrong with the kit, or else None."""
     from ftcourse.engine.assets import check_folder, manifest

@@ -93,7 +93,7 @@ def join_card(data: dict, text: str) -> str:
     >>> join_card({"license": "mit"}, "# A model")
     '---\\nlicense: mit\\n---\\n# A model'
     """
-    return f"---\n{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}---\n{text}"
+    return f"---\n{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}---\n{text}" if data else text
 
 
 def with_default(data: dict, item: Item, lang: str) -> dict:

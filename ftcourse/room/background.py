@@ -1,0 +1,84 @@
+"""The Hub in the room as a process of its own, started and stopped from a notebook or a test."""
+
+import os
+import secrets
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from ftcourse.room.settings import client_settings
+
+NAME = "me"
+
+
+@dataclass
+class RoomHub:
+    """A Hub that runs in the background, on this machine only. Ends with `stop()`, or where a `with` block ends.
+
+    `url` is its address, `token` one that may write under the name before its colon, `settings` the environment that a
+    client needs.
+    """
+
+    url: str
+    token: str
+    settings: dict[str, str]
+    process: subprocess.Popen = field(repr=False)
+
+    def stop(self) -> None:
+        """End the server, and wait until it has ended."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+    def __enter__(self) -> "RoomHub":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+
+def start_hub(
+    folder: str | os.PathLike,
+    *,
+    lang: str = "en",
+    token: str | None = None,
+    port: int = 0,
+    home: str | os.PathLike | None = None,
+) -> RoomHub:
+    """Start a Hub on this machine, in a process of its own, which ends when this one does.
+
+    Without a `token`, one is made up for the name `me`. `home` is the cache for `HF_HOME`, by default `home` inside of
+    the folder. The libraries of the caller are left as they are: set `os.environ` to the result's `settings` before you
+    import them. Raises `RuntimeError`, with what the server said, where it does not start.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, start_hub(folder) as hub:
+    ...     hub.url, hub.settings["HF_ENDPOINT"] == hub.url
+    ('http://127.0.0.1:...', True)
+    """
+    folder = Path(folder).resolve()
+    token = token or f"{NAME}:{secrets.token_hex(8)}"
+    command = [sys.executable, "-m", "ftcourse.room.serve", str(folder), lang, str(port)]
+    with TemporaryFile() as said:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            env={**os.environ, "PYTHONUTF8": "1"},
+        )
+        url = process.stdout.readline().strip()
+        if not url:
+            process.stdin.close()
+            process.wait()
+            process.stdout.close()
+            said.seek(0)
+            raise RuntimeError(said.read().decode("utf-8", "replace").strip() or "the Hub in the room did not start")
+    return RoomHub(url, token, client_settings(url, token, str(home or folder / "home")), process)
