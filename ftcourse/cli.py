@@ -378,10 +378,8 @@ def serve_hub(
             typer.echo(described(urls[0], lang))
             sys.stdout.flush()
 
-        try:
+        with suppress(KeyboardInterrupt):
             serve(folder, host=host, port=port, lang=lang, tokens=tuple(token or ()), ready=ready)
-        except KeyboardInterrupt:
-            pass
         typer.echo(say(lang, "hub_stopped", folder=folder))
 
 

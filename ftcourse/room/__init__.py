@@ -1,4 +1,4 @@
-"""A Hub in the room: models, data sets and metrics served to the Hugging Face libraries on a network without internet."""
+"""A Hub in the room: models, data sets and metrics for the Hugging Face libraries, without internet."""
 
 from ftcourse.room.background import RoomHub, start_hub
 

@@ -18,27 +18,44 @@ LANGUAGES = {"en": "English", "ar": "العربية", "zh": "简体中文", "zh-
 TAIWAN = ("zh-hant", "zh-tw", "zh-hk", "zh-mo")
 # Nothing is fetched from elsewhere, and nothing runs.
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'self'",
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
     "Vary": "Accept-Language",
 }
 STYLE = """
-:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); --soft: color-mix(in srgb, currentColor 65%, transparent) }
+:root { color-scheme: light dark;
+  --line: color-mix(in srgb, currentColor 18%, transparent); --soft: color-mix(in srgb, currentColor 65%, transparent);
+  --link: light-dark(#0b57d0, #8ab4f8); --warn: light-dark(#b06000, #fdd663) }
 * { box-sizing: border-box }
-body { margin: 0 auto; max-width: 54rem; padding: 1.5rem 1.25rem 4rem; line-height: 1.6; font: 1rem/1.6 system-ui, "Noto Sans", "Noto Sans Arabic", "Noto Sans SC", "Noto Sans TC", sans-serif }
-a { color: light-dark(#0b57d0, #8ab4f8); text-decoration: none } a:hover, a:focus-visible { text-decoration: underline }
-header { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; justify-content: space-between; align-items: baseline; border-block-end: 1px solid var(--line); padding-block-end: .75rem }
-header strong { font-size: 1.15rem } nav a { margin-inline-start: .9rem } nav b { margin-inline-start: .9rem; font-weight: 600 }
-h1 { font-size: 1.6rem; line-height: 1.3; overflow-wrap: anywhere } h2 { font-size: 1.2rem; margin-block-start: 2rem }
-ul.list { list-style: none; padding: 0 } ul.list li { padding: .6rem 0; border-block-end: 1px solid var(--line); display: flex; flex-wrap: wrap; gap: .1rem 1rem; justify-content: space-between }
-small, .soft { color: var(--soft) } .from { flex-basis: 100% }
-code, pre, bdi { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .92em } bdi { overflow-wrap: anywhere }
-pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); border-radius: .5rem; direction: ltr; text-align: left }
-.note { border-inline-start: .3rem solid light-dark(#b06000, #fdd663); padding: .4rem 1rem; background: color-mix(in srgb, orange 10%, transparent) }
-table { border-collapse: collapse; display: block; overflow-x: auto } td, th { border: 1px solid var(--line); padding: .3rem .7rem; text-align: start }
-article { border-block-start: 1px solid var(--line); margin-block-start: 1.5rem } article img { max-width: 100% }
+body { margin: 0 auto; max-width: 54rem; padding: 1.5rem 1.25rem 4rem;
+  font: 1rem/1.6 system-ui, "Noto Sans", "Noto Sans Arabic", "Noto Sans SC", "Noto Sans TC", sans-serif }
+a { color: var(--link); text-decoration: none }
+a:hover, a:focus-visible { text-decoration: underline }
+header { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; justify-content: space-between; align-items: baseline;
+  border-block-end: 1px solid var(--line); padding-block-end: .75rem }
+header strong { font-size: 1.15rem }
+nav a, nav b { margin-inline-start: .9rem; font-weight: 400 }
+nav b { font-weight: 600 }
+h1 { font-size: 1.6rem; line-height: 1.3; overflow-wrap: anywhere }
+h2 { font-size: 1.2rem; margin-block-start: 2rem }
+ul.list { list-style: none; padding: 0 }
+ul.list li { display: flex; flex-wrap: wrap; gap: .1rem 1rem; justify-content: space-between;
+  padding: .6rem 0; border-block-end: 1px solid var(--line) }
+small, .soft { color: var(--soft) }
+.from { flex-basis: 100% }
+code, pre, bdi { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .92em }
+bdi { overflow-wrap: anywhere }
+pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); border-radius: .5rem;
+  direction: ltr; text-align: left }
+.note { border-inline-start: .3rem solid var(--warn); padding: .4rem 1rem;
+  background: color-mix(in srgb, orange 10%, transparent) }
+table { border-collapse: collapse; display: block; overflow-x: auto }
+td, th { border: 1px solid var(--line); padding: .3rem .7rem; text-align: start }
+article { border-block-start: 1px solid var(--line); margin-block-start: 1.5rem }
+article img { max-width: 100% }
 blockquote { margin-inline: 0; padding-inline-start: 1rem; border-inline-start: .2rem solid var(--line) }
-input { font: inherit; padding: .3rem .7rem; width: 100%; max-width: 22rem; border: 1px solid var(--line); border-radius: .5rem; background: transparent; color: inherit }
+input { font: inherit; padding: .3rem .7rem; width: 100%; max-width: 22rem; border: 1px solid var(--line);
+  border-radius: .5rem; background: transparent; color: inherit }
 """
 
 
@@ -102,7 +119,8 @@ def home(
         hint = escape(message(lang, "room", "search"))
         kept = f'<input type="hidden" name="lang" value="{lang}">' if request.query_params.get("lang") in LANGS else ""
         body += f"<p>{escape(message(lang, 'room', 'about'))}</p>"
-        body += f'<form>{kept}<input type="search" name="search" value="{escape(search)}" placeholder="{hint}" aria-label="{hint}"></form>'
+        field = f'name="search" value="{escape(search)}" placeholder="{hint}" aria-label="{hint}"'
+        body += f'<form>{kept}<input type="search" {field}></form>'
     for kind, entries in listed.items():
         if entries:
             rows = "".join(row(lang, kind, info, item, request) for info, item in entries)
@@ -134,11 +152,13 @@ def card(
         link = in_lang(f"{begin}/tree/{quote(name, safe='')}", request)
         shown = f"<bdi>{escape(name)}</bdi>"
         body += f"<strong>{shown}</strong> " if name == revision else f'<a href="{link}">{shown}</a> '
-    body += f"</p><p class='soft'>{say('last_commit', title=commit['title'], author=commit['author'], date=commit['date'][:10])} "
-    body += f'<bdi dir="ltr">{oid[:7]}</bdi></p><h2>{say("files")}</h2><ul class="list">'
+    words = {"title": commit["title"], "author": commit["author"], "date": commit["date"][:10]}
+    body += f'</p><p class="soft">{say("last_commit", **words)} <bdi dir="ltr">{oid[:7]}</bdi></p>'
+    body += f'<h2>{say("files")}</h2><ul class="list">'
     for path, entry in sorted(commit["files"].items()):
         link = f"{begin}/resolve/{quote(revision, safe='')}/{quote(path)}"
-        body += f'<li><a href="{link}"><bdi dir="ltr">{escape(path)}</bdi></a><small>{escape(size(lang, entry["size"]))}</small></li>'
+        name = f'<bdi dir="ltr">{escape(path)}</bdi>'
+        body += f'<li><a href="{link}">{name}</a><small>{escape(size(lang, entry["size"]))}</small></li>'
     body += f"</ul><article>{as_html(text, f'{begin}/resolve/{oid}/') or say('no_card')}</article>"
     return page(lang, repo.id, body, request)
 

@@ -1,4 +1,4 @@
-"""What lies on the shelf before anybody pushes: the kit, under the names of its counterparts, and the teacher's folders.
+"""What lies on the shelf before anybody pushes: the kit, under its counterparts' names, and the teacher's folders.
 
 The kit's repositories are prepared when they are first asked for, and say plainly what they are.
 """
@@ -49,9 +49,9 @@ class Item:
         """The kind of its repository."""
         return FOLDERS[self.what]
 
-    def note(self, lang: str) -> str:
-        """What it is, in a sentence."""
-        key = "kit_own" if self.id.startswith(f"{KIT}/") else "kit_note"
+    def note(self, lang: str, key: str = "kit_note") -> str:
+        """What it is, in a sentence; with the key "kit_config", one that stays true of what is made from it."""
+        key = "kit_own" if self.id.startswith(f"{KIT}/") else key
         return message(lang, "room", key, name=self.name, id=self.id)
 
 
@@ -100,7 +100,8 @@ def with_default(data: dict, item: Item, lang: str) -> dict:
     """A data set's card where the language is the default, and where a tutorial's configuration leads to it, too.
 
     >>> card = {"configs": [{"config_name": "en", "data_files": []}, {"config_name": "ar", "data_files": []}]}
-    >>> [config["config_name"] for config in with_default(card, Item("dataset", "pairs", "a/b", "mrpc"), "ar")["configs"]]
+    >>> item = Item("dataset", "pairs", "a/b", "mrpc")
+    >>> [config["config_name"] for config in with_default(card, item, "ar")["configs"]]
     ['en', 'ar', 'mrpc']
     """
     lang = lang if lang in item.langs else item.langs[0]
@@ -115,7 +116,7 @@ def write_model(item: Item, folder: Path, lang: str) -> None:
     """A model of the kit, whole, whose configuration says what it is."""
     export_model(item.name, folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config |= {"ftcourse_note": item.note(lang)}
+    config |= {"ftcourse_note": item.note(lang, "kit_config")}
     (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
@@ -198,7 +199,8 @@ class Shelf:
             repo = self.store.find(item.kind, item.id)
             if repo and item in self.ready:
                 return repo
-            parts = [json.dumps(manifest(), sort_keys=True), repr(item), item.note(self.lang), self.lang]
+            notes = [item.note(self.lang), item.note(self.lang, "kit_config")]
+            parts = [json.dumps(manifest(), sort_keys=True), repr(item), *notes, self.lang]
             made_from = hashlib.sha256("\n".join(parts).encode()).hexdigest()
             repo = repo or self.store.create(item.kind, item.id, KIT)
             if repo.state().get("made_from") != made_from:

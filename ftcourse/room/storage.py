@@ -246,7 +246,7 @@ class Store:
         return Repo(kind, repo_id, folder) if (folder / "repo.json").is_file() else None
 
     def create(self, kind: str, repo_id: str, author: str, **marks) -> Repo:
-        """A new repository with an empty commit on its main branch; a `Refusal` where it is there, in other capitals too.
+        """A new repository with an empty commit on its main branch; a `Refusal` where there is one, in whatever case.
 
         `marks` are kept with its branches and tags.
         """
