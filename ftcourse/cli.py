@@ -363,6 +363,7 @@ def serve_hub(
     with told(lang):
         if find_spec("starlette") is None or find_spec("uvicorn") is None or find_spec("markdown_it") is None:
             raise RuntimeError(say(lang, "needs_hub"))
+        from ftcourse.room.names import Refusal
         from ftcourse.room.serve import serve
         from ftcourse.room.settings import addresses, described
 
@@ -378,8 +379,12 @@ def serve_hub(
             typer.echo(described(urls[0], lang))
             sys.stdout.flush()
 
-        with suppress(KeyboardInterrupt):
+        try:
             serve(folder, host=host, port=port, lang=lang, tokens=tuple(token or ()), ready=ready)
+        except Refusal as refusal:  # of a token
+            raise ValueError(refusal.words(lang)) from None
+        except KeyboardInterrupt:
+            pass
         typer.echo(say(lang, "hub_stopped", folder=folder))
 
 

@@ -12,6 +12,7 @@ from ftcourse.room.names import OWN, Refusal, check_name
 from ftcourse.room.storage import write_json
 
 SECRET_LENGTHS = range(4, 65)
+# A wrong token is answered with 403, not 401: of a 401 clients show only words of their own.
 EXAMPLE = "name:secret"  # what the printed settings show: nobody's token
 
 
@@ -27,12 +28,12 @@ def split_token(token: str) -> tuple[str, str]:
     ('maha', 'blue7')
     """
     if token.startswith(("hf_", "api_")):
-        raise Refusal("token_real", 401)
+        raise Refusal("token_real", 403)
     name, _, secret = token.partition(":")
     if token == EXAMPLE:
-        raise Refusal("token_example", 401, given=token)
+        raise Refusal("token_example", 403, given=token)
     if len(secret) not in SECRET_LENGTHS or not secret.isascii() or not secret.isalnum():
-        raise Refusal("token_shape", 401)
+        raise Refusal("token_shape", 403)
     return check_name(name), secret
 
 
@@ -64,7 +65,7 @@ class People:
         if self.given:
             known, expected = self.given.get(name.lower(), (name, ""))
             if not hmac.compare_digest(secret, expected) or known != name:
-                raise Refusal("token_unknown", 401, given=name)
+                raise Refusal("token_unknown", 403, given=name)
         elif token not in self.known:
             self.check_claim(name, secret)
             self.known.add(token)
@@ -78,7 +79,7 @@ class People:
                 claim = json.loads(path.read_text(encoding="utf-8"))
                 right = hmac.compare_digest(scrambled(secret, bytes.fromhex(claim["salt"])), claim["secret"])
                 if not right or claim["name"] != name:
-                    raise Refusal("token_wrong", 401, given=name)
+                    raise Refusal("token_wrong", 403, given=name)
                 return
             salt = os.urandom(16)
             self.folder.mkdir(parents=True, exist_ok=True)
