@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -62,7 +63,8 @@ class Room:
 
     def ask(self, method, path, status=200, token=TOKEN, **more):
         """The answer to a plain request."""
-        answer = self.http.request(method, path, headers={"Authorization": f"Bearer {token}"}, **more)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        answer = self.http.request(method, path, headers=headers, **more)
         assert answer.status_code == status, answer.text
         return answer
 
@@ -372,7 +374,7 @@ def test_odd_names_are_refused(room, name):
         check_name(name)
     answer = room.ask("POST", "/api/repos/create", 400, json={"name": name})
     assert repr(name) in answer.json()["error"] or "/" in name
-    assert answer.headers["X-Error-Message"].encode("latin-1").decode() or True
+    assert dict(answer.headers.raw)[b"X-Error-Message".lower()].decode() == answer.json()["error"]
 
 
 PATHS = ["../x", "a/../../x", "/etc/passwd", "a//b", "a\\b", ".git/config", "a/./b", "", "C:x", "a\nb", "x" * 1001]
@@ -395,7 +397,8 @@ def test_a_token_writes_under_its_own_name_only(room, tmp_path):
     assert room.ask("GET", "/api/whoami-v2", 403, token="ali:x").json()["error"].startswith("this is no token")
     assert "only the example" in room.ask("GET", "/api/whoami-v2", 403, token="name:secret").json()["error"]
     assert "Yelp" in room.ask("GET", "/api/whoami-v2", 403, token="Yelp:secret").json()["error"]
-    assert room.ask("GET", "/api/whoami-v2", 400, token="مها:secret".encode().decode("latin-1")).json()["error"]
+    arabic = room.http.get("/api/whoami-v2", headers={"Authorization": "Bearer مها:secret".encode()})
+    assert arabic.status_code == 400 and arabic.json()["error"].startswith("'مها' cannot be a name here")
     repo = room.new("guarded")
     for method, path, more in (
         ("POST", f"/api/models/{repo}/commit/main", {"content": b""}),
@@ -421,10 +424,13 @@ def test_a_token_writes_under_its_own_name_only(room, tmp_path):
 def test_messages_are_there_in_every_language():
     for lang in LANGS:
         texts = catalogue(lang, "room")
-        assert set(texts) == set(catalogue("en", "room")) and lang == "en" or texts != catalogue("en", "room")
+        assert set(texts) == set(catalogue("en", "room"))
+        assert lang == "en" or not [
+            key for key, text in texts.items() if text == catalogue("en", "room")[key] and len(text) > 12
+        ]
     source = "".join(path.read_text() for path in (ROOT / "ftcourse/room").glob("*.py"))
     keys = [key.removeprefix("error.") for key in catalogue("en", "room")]
-    assert [key for key in keys if f'"{key}"' not in source and f"error.{key}" not in source] == []
+    assert [key for key in keys if not re.search(rf"""['"](error\.)?{key}['"]""", source)] == []
 
 
 def test_an_error_is_in_the_readers_language(room):
@@ -477,7 +483,8 @@ def test_a_client_that_is_cut_off_can_push_again(room):
     assert "not arrived" in room.commit(repo, large={"a.bin": sha256}, status=422)["error"]
     answer = room.http.put(path, content=content[:-1] + bytes([content[-1] ^ 1]))
     assert answer.status_code == 400 and "not the file that was announced" in answer.json()["error"]
-    assert room.http.put(path[:-1] + "0", content=content).status_code in (200, 403)
+    forged = path[:-1] + ("0" if path[-1] != "0" else "1")
+    assert "too old or altered" in room.http.put(forged, content=content).json()["error"]
     room.send(repo, content)
     room.commit(repo, large={"a.bin": sha256})
     assert room.http.get(f"/{repo}/resolve/main/a.bin").content == content

@@ -49,10 +49,10 @@ def serve(
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".hub.lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         raise OSError(message(lang, "room", "error.folder_taken", given=str(folder))) from None
-    with lock, listen(host, port, lang) as sock:
+    with held, listen(host, port, lang) as sock:
         hub = Hub(folder, lang, tokens)
         config = uvicorn.Config(
             make_app(hub),

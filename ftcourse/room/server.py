@@ -140,7 +140,7 @@ class Hub:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Refusal("no_token", 401)
-        return self.people.name_of(token.strip())
+        return self.people.name_of(token.strip().encode("latin-1").decode("utf-8", "replace"))
 
     def writer(self, request: Request, repo_id: str) -> str:
         """Who is asking, where they may write to this repository; or else a `Refusal`."""
@@ -219,7 +219,7 @@ class Hub:
 
     async def take(self, request: Request, sha256: str, size: int) -> None:
         """Keep the body of a request, where it is what was announced: nothing of it stays where it is not."""
-        part, digest, done = self.store.part(), hashlib.sha256(), 0
+        part, digest, done, stream = self.store.part(), hashlib.sha256(), 0, request.stream()
 
         def write(file: Any, chunk: bytes) -> None:
             with disk_full_told():
@@ -231,7 +231,7 @@ class Hub:
             self.store.check_space(size)
             with open(part, "wb") as file:
                 waiting = bytearray()
-                async for chunk in request.stream():
+                async for chunk in stream:
                     waiting += chunk
                     done += len(chunk)
                     if done > size:
@@ -245,7 +245,7 @@ class Hub:
             await run_in_threadpool(self.store.keep, part, sha256)
         except Refusal:
             with suppress(ClientDisconnect):  # a client reads the answer when it has sent all
-                async for _ in request.stream():
+                async for _ in stream:
                     pass
             raise
         finally:
@@ -416,10 +416,14 @@ def create_asked(hub: Hub, request: Request, asked: dict) -> Response:
         raise Refusal("private")
     for part in repo_id.split("/", 1):
         check_name(part)
-    if hub.shelf.items.get((kind, repo_id)) or hub.store.find(kind, repo_id):
-        refusal = Refusal("repo_exists", 409, given=repo_id)
-        return refused(hub, request, refusal, url=url, id=repo_id)
-    hub.store.create(kind, repo_id, hub.writer(request, repo_id))
+    try:
+        if (kind, repo_id) in hub.shelf.items:
+            raise Refusal("repo_exists", 409, given=repo_id)
+        hub.store.create(kind, repo_id, hub.writer(request, repo_id))
+    except Refusal as refusal:
+        if refusal.key != "repo_exists":
+            raise
+        return refused(hub, request, refusal, url=url, id=repo_id)  # clients with exist_ok go on with the address
     return JSONResponse({"url": url, "id": repo_id, "name": repo_id})
 
 
