@@ -1,5 +1,6 @@
 """The pages for browsers: what there is, and the card of each, in the reader's language."""
 
+import re
 from html import escape
 from pathlib import PurePosixPath
 from urllib.parse import quote
@@ -15,6 +16,8 @@ from ftcourse.room.storage import Repo
 
 RIGHT_TO_LEFT = ("ar",)
 LANGUAGES = {"en": "English", "ar": "العربية", "zh": "简体中文", "zh-Hant": "繁體中文"}
+COMMENT = re.compile("<!--.*?-->", re.S)  # `Trainer` begins its cards with one
+ELSEWHERE = "https://huggingface.co/"  # in cards, here it means this Hub
 TAIWAN = ("zh-hant", "zh-tw", "zh-hk", "zh-mo")
 # Nothing is fetched from elsewhere, and nothing runs.
 HEADERS = {
@@ -43,7 +46,7 @@ ul.list li { display: flex; flex-wrap: wrap; gap: .1rem 1rem; justify-content: s
   padding: .6rem 0; border-block-end: 1px solid var(--line) }
 small, .soft { color: var(--soft) }
 .from { flex-basis: 100% }
-code, pre, bdi { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .92em }
+code, pre, bdi[dir="ltr"] { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .92em }
 bdi { overflow-wrap: anywhere }
 pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); border-radius: .5rem;
   direction: ltr; text-align: left }
@@ -123,7 +126,8 @@ def home(
         body += f'<form>{kept}<input type="search" {field}></form>'
     for kind, entries in listed.items():
         if entries:
-            rows = "".join(row(lang, kind, info, item, request) for info, item in entries)
+            pushed_first = sorted(entries, key=lambda entry: entry[1] is not None)
+            rows = "".join(row(lang, kind, info, item, request) for info, item in pushed_first)
             body += f'<h2>{escape(message(lang, "room", kind))}</h2><ul class="list">{rows}</ul>'
     if not any(listed.values()):
         body += f"<p>{escape(message(lang, 'room', 'nothing'))}</p>"
@@ -153,7 +157,9 @@ def card(
         shown = f"<bdi>{escape(name)}</bdi>"
         body += f"<strong>{shown}</strong> " if name == revision else f'<a href="{link}">{shown}</a> '
     words = {"title": commit["title"], "author": commit["author"], "date": commit["date"][:10]}
-    body += f'</p><p class="soft">{say("last_commit", **words)} <bdi dir="ltr">{oid[:7]}</bdi></p>'
+    words = {name: f"<bdi>{escape(word)}</bdi>" for name, word in words.items()}  # each runs in its own direction
+    told = message(lang, "room", "last_commit", **words)
+    body += f'</p><p class="soft">{told} <bdi dir="ltr">{oid[:7]}</bdi></p>'
     body += f'<h2>{say("files")}</h2><ul class="list">'
     for path, entry in sorted(commit["files"].items()):
         link = f"{begin}/resolve/{quote(revision, safe='')}/{quote(path)}"
@@ -184,14 +190,16 @@ def as_html(text: str, base: str) -> str:
     '<h1 dir="auto">A &lt;b&gt;card&lt;/b&gt;</h1>\\n'
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    tokens = parser.parse(text)
+    tokens = parser.parse(COMMENT.sub("", text))
     for token in tokens:
         if token.type.endswith("_open"):
             token.attrSet("dir", "auto")
         for child in token.children or []:
             for name in ("href", "src"):
                 link = child.attrGet(name)
-                if link and "://" not in link and not link.startswith(("#", "/", "mailto:", "data:")):
+                if link and link.startswith(ELSEWHERE):
+                    child.attrSet(name, link.removeprefix(ELSEWHERE[:-1]))
+                elif link and "://" not in link and not link.startswith(("#", "/", "mailto:", "data:")):
                     child.attrSet(name, base + PurePosixPath(link).as_posix())
     return parser.renderer.render(tokens, parser.options, {})
 

@@ -41,6 +41,7 @@ def client_settings(url: str, token: str = EXAMPLE, home: str = CACHE) -> dict[s
         "HF_TOKEN": token,
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # `evaluate` would ask a server on the internet at every load
     }
 
 

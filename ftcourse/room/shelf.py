@@ -207,7 +207,7 @@ class Shelf:
                 work = self.store.part()
                 try:
                     work.mkdir()
-                    folder = work / "item"
+                    folder = work / item.name
                     WRITERS[item.what](item, folder, self.lang)
                     data, text = split_card((folder / "README.md").read_text(encoding="utf-8"))
                     card = join_card(data, f"> {item.note(self.lang)}\n\n{text}")
@@ -230,8 +230,7 @@ def files_in(folder: Path) -> Iterator[tuple[str, Path]]:
 def put(store: Store, repo: Repo, folder: Path, author: str, made_from: str) -> None:
     """Make the files of a folder all that a repository holds."""
     added = {check_path(name): store.keep_file(path) for name, path in files_in(folder)}
-    title = f"{len(added)} files"
-    store.commit(repo, added, author=author, title=title, whole=True, made_from=made_from)
+    store.commit(repo, added, author=author, title=folder.name, whole=True, made_from=made_from)
 
 
 def put_folders(store: Store, folder: Path, shelf: Shelf) -> tuple[list[str], dict[str, Refusal]]:
