@@ -361,8 +361,9 @@ def serve_hub(
     token: Annotated[list[str] | None, typer.Option(help=help_for("hub_token"))] = None,
 ) -> None:
     with told(lang):
-        if find_spec("starlette") is None or find_spec("uvicorn") is None or find_spec("markdown_it") is None:
-            raise RuntimeError(say(lang, "needs_hub"))
+        from ftcourse.room.background import check_server
+
+        check_server(lang)
         from ftcourse.room.names import Refusal
         from ftcourse.room.serve import serve
         from ftcourse.room.settings import addresses, described

@@ -28,7 +28,7 @@ from ftcourse.engine.checks import LANGS
 from ftcourse.engine.hub import choose_source, set_offline
 from ftcourse.engine.messages import catalogue
 from ftcourse.kit import HUB
-from ftcourse.room import start_hub
+from ftcourse.room import background, start_hub
 from ftcourse.room.names import Refusal, check_name, check_path
 from ftcourse.room.people import People
 from ftcourse.room.server import Hub
@@ -703,9 +703,15 @@ def test_the_command_prints_settings_that_work(tmp_path):
 
 
 def test_the_command_says_what_it_needs(monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "find_spec", lambda module: None)
+    monkeypatch.setattr(background, "find_spec", lambda module: None)
     result = CliRunner().invoke(cli.app, ["hub", "--folder", str(tmp_path)])
     assert result.exit_code == 1 and 'pip install "ftcourse[hub]"' in result.output
+
+
+def test_starting_a_hub_imports_nothing_that_reads_its_settings():
+    script = "import ftcourse.room, sys; print(*{'huggingface_hub', 'datasets', 'transformers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_a_wrong_token_ends_the_command(tmp_path):

@@ -94,7 +94,7 @@ def in_the_room(endpoint: str) -> bool:
     try:
         return ip_address(host).is_private
     except ValueError:
-        return host == "localhost"
+        return host == "localhost" or host.endswith(".local")
 
 
 def choose_source(source: str | None) -> str:

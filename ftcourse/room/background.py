@@ -5,12 +5,24 @@ import secrets
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from ftcourse.engine.messages import message
 from ftcourse.room.settings import client_settings
 
 NAME = "me"
+SERVER = ("starlette", "uvicorn", "markdown_it")  # the extra `hub`
+
+
+def check_server(lang: str = "en") -> None:
+    """Make sure that what a server needs is installed; a `RuntimeError` says how to get it.
+
+    >>> check_server()
+    """
+    if any(find_spec(module) is None for module in SERVER):
+        raise RuntimeError(message(lang, "cli", "needs_hub"))
 
 
 @dataclass
@@ -62,6 +74,7 @@ def start_hub(
     ...     hub.url, hub.settings["HF_ENDPOINT"] == hub.url
     ('http://127.0.0.1:...', True)
     """
+    check_server(lang)
     folder = Path(folder).resolve()
     token = token or f"{NAME}:{secrets.token_hex(8)}"
     command = [sys.executable, "-m", "ftcourse.room.serve", str(folder), lang, str(port)]

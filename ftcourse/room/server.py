@@ -593,6 +593,8 @@ async def unknown(hub: Hub, request: Request) -> Response:
 
 
 def home_page(hub: Hub, request: Request) -> Response:
+    if request.method == "HEAD":  # somebody asks whether there is a Hub
+        return Response()
     lang = pages.reader_lang(request, hub.lang)
     owner = request.path_params.get("owner")
     if owner and (alias := hub.shelf.aliases.get(("models", owner))):
