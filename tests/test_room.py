@@ -31,6 +31,7 @@ from ftcourse.kit import HUB
 from ftcourse.room import background, start_hub
 from ftcourse.room.names import Refusal, check_name, check_path
 from ftcourse.room.people import People
+from ftcourse.room.serve import serve
 from ftcourse.room.server import Hub
 from ftcourse.room.shelf import ALSO, Shelf, split_card
 from ftcourse.room.storage import Store
@@ -631,10 +632,23 @@ def test_what_a_kill_leaves_behind_is_swept(tmp_path):
 
 
 def test_one_server_a_folder_and_an_address(tmp_path, room):
-    with pytest.raises(RuntimeError, match="another Hub is serving the folder"):
-        start_hub(room.folder / "hub")
+    with pytest.raises(OSError, match="another Hub is serving the folder"):
+        serve(room.folder / "hub", port=0, ready=lambda hub, port: None)
     with pytest.raises(RuntimeError, match="cannot listen at 127.0.0.1"):
         start_hub(tmp_path, port=urlsplit(room.hub.url).port)
+
+
+def test_a_notebook_that_is_run_again_finds_its_hub_and_its_name(tmp_path):
+    with start_hub(tmp_path) as first:
+        assert start_hub(tmp_path) is first
+        Room(first, tmp_path).ask("POST", "/api/repos/create", token=first.token, json={"name": "mine"})
+    with start_hub(tmp_path) as second:
+        assert second.process.pid != first.process.pid and second.token == first.token
+        answer = Room(second, tmp_path).ask(
+            "DELETE", "/api/repos/delete", token=second.token, content=b'{"name": "mine"}'
+        )
+        assert answer.json() == {}
+    assert first.process.poll() == second.process.poll() == 0
 
 
 # Pages and the command

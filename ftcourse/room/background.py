@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from ftcourse.engine.folders import written_whole
 from ftcourse.engine.messages import message
 from ftcourse.room.settings import client_settings
 
@@ -55,6 +56,19 @@ class RoomHub:
         self.stop()
 
 
+RUNNING: dict[tuple, RoomHub] = {}  # by the call that started them
+
+
+def own_token(folder: Path) -> str:
+    """A token for the name `me`, made up once for a folder."""
+    path = folder / ".hub" / "me.txt"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as part:
+            part.write_text(f"{NAME}:{secrets.token_hex(8)}", encoding="utf-8")
+    return path.read_text(encoding="utf-8")
+
+
 def start_hub(
     folder: str | os.PathLike,
     *,
@@ -67,16 +81,20 @@ def start_hub(
 
     Without a `token`, one is made up for the name `me`. `home` is the cache for `HF_HOME`, by default `home` inside of
     the folder. The libraries of the caller are left as they are: set `os.environ` to the result's `settings` before you
-    import them. Raises `RuntimeError`, with what the server said, where it does not start.
+    import them. The same call, made again, gives the Hub that is running. Raises `RuntimeError`, with what the server
+    said, where it does not start.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder, start_hub(folder) as hub:
-    ...     hub.url, hub.settings["HF_ENDPOINT"] == hub.url
-    ('http://127.0.0.1:...', True)
+    ...     hub.url, hub.settings["HF_ENDPOINT"] == hub.url, start_hub(folder) is hub
+    ('http://127.0.0.1:...', True, True)
     """
     check_server(lang)
     folder = Path(folder).resolve()
-    token = token or f"{NAME}:{secrets.token_hex(8)}"
+    home = Path(home or folder / "home").resolve()
+    call = (folder, lang, token, port, home)
+    if call in RUNNING and RUNNING[call].process.poll() is None:
+        return RUNNING[call]
     command = [sys.executable, "-m", "ftcourse.room.serve", str(folder), lang, str(port)]
     with TemporaryFile() as said:
         process = subprocess.Popen(
@@ -94,4 +112,6 @@ def start_hub(
             process.stdout.close()
             said.seek(0)
             raise RuntimeError(said.read().decode("utf-8", "replace").strip() or "the Hub in the room did not start")
-    return RoomHub(url, token, client_settings(url, token, str(home or folder / "home")), process)
+    token = token or own_token(folder)
+    RUNNING[call] = RoomHub(url, token, client_settings(url, token, str(home)), process)
+    return RUNNING[call]

@@ -14,6 +14,7 @@ from ftcourse.engine.messages import message
 from ftcourse.room.server import Hub, make_app
 
 MANY = 256  # connections that may wait
+GRACE_SECONDS = 5  # for transfers that are under way when the server ends
 
 
 def listen(host: str, port: int, lang: str) -> socket.socket:
@@ -39,24 +40,25 @@ def serve(
     lang: str = "en",
     tokens: tuple[str, ...] = (),
     ready: Callable[[Hub, int], None],
-    stopped: Callable[[uvicorn.Server], None] = lambda server: None,
+    watch: Callable[[uvicorn.Server], None] = lambda server: None,
+    patience: float = 0,
 ) -> None:
     """Serve a folder until the process is told to end. `ready` is called with the hub and the port before it begins.
 
-    `stopped` gets the server, and may end it. Raises `OSError` where the address is taken, or where another server
-    has the folder.
+    `watch` gets the server, and may end it. Raises `OSError` where the address is taken, or where another server
+    still has the folder after so many seconds of `patience`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".hub.lock")
     try:
-        held = lock.acquire(timeout=0)
+        held = lock.acquire(timeout=patience)
     except Timeout:
         raise OSError(message(lang, "room", "error.folder_taken", given=str(folder))) from None
     with held, listen(host, port, lang) as sock:
         hub = Hub(folder, lang, tokens)
         config = uvicorn.Config(
             make_app(hub),
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=GRACE_SECONDS,
             log_level="warning",
             access_log=False,
             timeout_keep_alive=30,
@@ -65,7 +67,7 @@ def serve(
         )
         server = uvicorn.Server(config)
         ready(hub, sock.getsockname()[1])
-        stopped(server)
+        watch(server)
         server.run(sockets=[sock])
 
 
@@ -87,7 +89,8 @@ def main() -> None:
             port=int(port),
             lang=lang,
             ready=lambda hub, port: print(f"http://127.0.0.1:{port}", flush=True),
-            stopped=until_input_ends,
+            watch=until_input_ends,
+            patience=GRACE_SECONDS + 3,  # a kernel that was started anew follows the server of the one before
         )
     except OSError as error:
         sys.exit(str(error))
