@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -564,6 +565,7 @@ def test_clients_push_and_pull_at_once(tmp_path):
 @pytest.mark.long
 def test_twenty_clients_push_and_pull_50_mb_at_once(tmp_path):
     push_and_pull(tmp_path, clients=20, size=50_000_000)
+    shutil.rmtree(tmp_path)  # 3 GB
 
 
 def kill_often(tmp_path, kills, seed):
