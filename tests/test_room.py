@@ -685,6 +685,32 @@ def test_pages_list_and_show_in_the_readers_language(room):
     assert lost.status_code == 404 and "这间教室里没有" in lost.text and "<html" in lost.text
 
 
+BOMB = "a: &a [x, x]\nb: &b [*a, *a]\ntags: *b"
+CARDS = [
+    "tags: a",
+    "2020-01-01: x",
+    "loss: .nan",
+    "tags: [[1], null]",
+    "date: 2020-13-45",
+    BOMB,
+    "[" * 3000,
+    "- 1",
+    "\t: [",
+]
+CONFIGS = ["[]", "{", '{"architectures": 1}', '{"architectures": []}', '{"a": NaN}', "[" * 100_000, "\ud800"]
+
+
+def test_no_card_and_no_configuration_breaks_a_page(room):
+    for number, card in enumerate(CARDS):
+        config = CONFIGS[number % len(CONFIGS)].encode("utf-8", "surrogatepass")
+        repo = room.new(f"nasty-{number}")
+        room.commit(repo, {"README.md": f"---\n{card}\n---\n# {'> ' * 500}*x".encode(), "config.json": config})
+        assert room.ask("GET", f"/api/models/{repo}").json()["id"] == repo
+        assert room.http.get(f"/{repo}").status_code == 200
+    assert len(room.ask("GET", "/api/models?author=maha&search=nasty").json()) == len(CARDS)
+    assert "maha/nasty-0" in room.http.get("/").text
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a signal ends it there in another way")
 def test_the_command_prints_settings_that_work(tmp_path):
     command = [sys.executable, "-m", "ftcourse.cli", "hub", "--folder", str(tmp_path / "hub"), "--port", "0"]

@@ -1,10 +1,10 @@
 """The protocol of the Hugging Face Hub, as far as its libraries ask for it in a classroom."""
 
-import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
+import inspect
 import json
 import os
 import time
@@ -169,6 +169,8 @@ class Hub:
         """What clients want to know of a repository at a commit."""
         state, commit = repo.state(), repo.commit(oid)
         data, _ = split_card(self.text(commit, "README.md"))
+        data = plain(json.dumps(data, default=str, skipkeys=True))
+        tags = data.get("tags")
         info = {
             "id": repo.id,
             "author": repo.id.split("/")[0],
@@ -178,24 +180,23 @@ class Hub:
             "disabled": False,
             "downloads": 0,
             "likes": 0,
-            "tags": [tag for tag in data.get("tags") or [] if isinstance(tag, str)],
+            "tags": [str(tag) for tag in tags] if isinstance(tags, list) else [],
             "createdAt": state["created"],
             "lastModified": commit["date"],
-            "cardData": json.loads(json.dumps(data, default=str)),
+            "cardData": data,
             "siblings": [sibling(path, entry, blobs) for path, entry in sorted(commit["files"].items())],
         }
         return info | (self.model_info(commit, data) if repo.kind == "models" else {})
 
     def model_info(self, commit: dict, data: dict) -> dict:
         """Which library a model is for, and which task."""
-        with suppress(ValueError):
-            config = json.loads(self.text(commit, "config.json") or "{}")
-            names = (config.get("architectures") or [""])[0]
-            task = next((task for end, task in TASKS.items() if names.endswith(end)), None)
-            library = data.get("library_name") or ("transformers" if "model_type" in config else None)
-            short = {key: config[key] for key in ("architectures", "model_type") if key in config}
-            return {"pipeline_tag": data.get("pipeline_tag") or task, "library_name": library, "config": short}
-        return {}
+        config = plain(self.text(commit, "config.json") or "{}")
+        names = config.get("architectures")
+        name = str(names[0]) if isinstance(names, list) and names else ""
+        task = next((task for end, task in TASKS.items() if name.endswith(end)), None)
+        library = data.get("library_name") or ("transformers" if "model_type" in config else None)
+        short = {key: config[key] for key in ("architectures", "model_type") if key in config}
+        return {"pipeline_tag": data.get("pipeline_tag") or task, "library_name": library, "config": short}
 
     def text(self, commit: dict, path: str) -> str:
         """The text of a small file in a commit; empty where there is none."""
@@ -250,6 +251,19 @@ class Hub:
             raise
         finally:
             part.unlink(missing_ok=True)
+
+
+def plain(text: str) -> dict:
+    """A JSON object that every client can read: without NaN. Empty where the text, which anybody may push, is none.
+
+    >>> plain('{"loss": NaN}'), plain("[1]"), plain("{")
+    ({'loss': None}, {}, {})
+    """
+    try:
+        value = json.loads(text, parse_constant=lambda name: None)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def sibling(path: str, entry: dict, blobs: bool) -> dict:
@@ -687,7 +701,7 @@ def make_app(hub: Hub) -> Callable:
     def bound(handler: Handler) -> Callable:
         async def endpoint(request: Request) -> Response:
             try:
-                if asyncio.iscoroutinefunction(handler):
+                if inspect.iscoroutinefunction(handler):
                     return await handler(hub, request)
                 return await run_in_threadpool(handler, hub, request)
             except Refusal as refusal:

@@ -73,6 +73,15 @@ def kit_items() -> dict[tuple[str, str], Item]:
     return {(item.kind, item.id): item for item in items}
 
 
+class CardLoader(yaml.SafeLoader):
+    """YAML without aliases, by which a short card could become an endless one."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
+
+
 def split_card(text: str) -> tuple[dict, str]:
     """The data at the head of a card, and its text.
 
@@ -81,8 +90,8 @@ def split_card(text: str) -> tuple[dict, str]:
     """
     found = CARD.fullmatch(text.replace("\r\n", "\n"))
     try:
-        data = yaml.safe_load(found["data"]) if found else {}
-    except yaml.YAMLError:
+        data = yaml.load(found["data"], CardLoader) if found else {}
+    except (yaml.YAMLError, ValueError, RecursionError):
         data = {}
     return (data if isinstance(data, dict) else {}), (found["text"] if found else text)
 
