@@ -653,6 +653,17 @@ def test_a_notebook_that_is_run_again_finds_its_hub_and_its_name(tmp_path):
     assert first.process.poll() == second.process.poll() == 0
 
 
+def test_a_proxy_does_not_stand_between_a_notebook_and_its_hub(tmp_path, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "example.org")
+    with start_hub(tmp_path) as hub:
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(hub.url)
+        for name, value in hub.settings.items():
+            monkeypatch.setenv(name, value)
+        assert httpx.get(hub.url).status_code == 200 and "example.org" in os.environ["NO_PROXY"]
+
+
 # Pages and the command
 
 

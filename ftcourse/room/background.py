@@ -59,6 +59,18 @@ class RoomHub:
 RUNNING: dict[tuple, RoomHub] = {}  # by the call that started them
 
 
+def past_proxy() -> dict[str, str]:
+    """The setting by which clients reach this machine itself, where all else goes through a proxy.
+
+    >>> set(past_proxy()) <= {"NO_PROXY", "no_proxy"}
+    True
+    """
+    if not {"HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"} & set(os.environ):
+        return {}
+    told = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1"]
+    return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(filter(None, told)))
+
+
 def own_token(folder: Path) -> str:
     """A token for the name `me`, made up once for a folder."""
     path = folder / ".hub" / "me.txt"
@@ -113,5 +125,6 @@ def start_hub(
             said.seek(0)
             raise RuntimeError(said.read().decode("utf-8", "replace").strip() or "the Hub in the room did not start")
     token = token or own_token(folder)
-    RUNNING[call] = RoomHub(url, token, client_settings(url, token, str(home)), process)
+    settings = client_settings(url, token, str(home)) | past_proxy()
+    RUNNING[call] = RoomHub(url, token, settings, process)
     return RUNNING[call]
