@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree, ignore_patterns, rmtree
@@ -30,6 +31,7 @@ ALSO = {
     "distilbert/distilbert-base-uncased": "encoder",
     "distilbert/distilbert-base-cased": "encoder",
 }
+MOST_ALIASES = 20
 COMMIT = re.compile("[0-9a-f]{7,40}")
 CARD = re.compile(r"---\n(?P<data>.*?)\n---\n(?P<text>.*)", re.S)
 
@@ -74,11 +76,14 @@ def kit_items() -> dict[tuple[str, str], Item]:
 
 
 class CardLoader(yaml.SafeLoader):
-    """YAML without aliases, by which a short card could become an endless one."""
+    """YAML with few aliases: with many, a short card can stand for an endless one."""
+
+    aliases = 0
 
     def compose_node(self, parent, index):
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias")
+        self.aliases += self.check_event(yaml.AliasEvent)
+        if self.aliases > MOST_ALIASES:
+            raise yaml.YAMLError("too many aliases")
         return super().compose_node(parent, index)
 
 
@@ -117,7 +122,7 @@ def with_default(data: dict, item: Item, lang: str) -> dict:
     configs = [dict(config, default=True) if config["config_name"] == lang else config for config in data["configs"]]
     if item.config not in ("", *LANGS):
         chosen = next(config for config in configs if config.get("default"))
-        configs.append({"config_name": item.config, "data_files": chosen["data_files"]})
+        configs.append({"config_name": item.config, "data_files": deepcopy(chosen["data_files"])})
     return data | {"configs": configs}
 
 
