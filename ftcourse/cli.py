@@ -348,6 +348,43 @@ def export(
         typer.echo(say("exported", name=name, folder=export_model(name, folder)))
 
 
+@app.command("hub", help=say("hub_command"))
+def serve_hub(
+    folder: Annotated[Path, typer.Option(help=say("hub_folder"))],
+    host: Annotated[str, typer.Option(help=say("hub_host"))] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help=say("hub_port"), min=0, max=65535)] = 8000,
+    lang: Lang = DEFAULT_LANG,
+    token: Annotated[list[str] | None, typer.Option(help=say("hub_token"))] = None,
+) -> None:
+    with told(lang):
+        from ftcourse.room.background import check_server
+
+        check_server(lang)
+        from ftcourse.room.names import Refusal
+        from ftcourse.room.serve import serve
+        from ftcourse.room.settings import addresses, described
+
+        def ready(hub, port: int) -> None:
+            urls = [f"http://{address}:{port}" for address in addresses(host)]
+            typer.echo(say("hub_serving", folder=folder, url=urls[0]))
+            if urls[1:]:
+                typer.echo(say("hub_also", urls=", ".join(urls[1:])))
+            for place, refusal in hub.left_out.items():
+                typer.echo(say("hub_left_out", place=place, reason=refusal.words(lang)), err=True)
+            names = ", ".join(sorted(name for name, _ in hub.people.given.values()))
+            typer.echo(f"\n{say('hub_closed' if names else 'hub_open', names=names)}\n")
+            typer.echo(described(urls[0], lang))
+            sys.stdout.flush()
+
+        try:
+            serve(folder, host=host, port=port, lang=lang, tokens=tuple(token or ()), ready=ready)
+        except Refusal as refusal:  # of a token
+            raise ValueError(refusal.words(lang)) from None
+        except KeyboardInterrupt:
+            pass
+        typer.echo(say("hub_stopped", folder=folder))
+
+
 def kit_state() -> str | None:
     """What is wrong with the kit, or else None."""
     from ftcourse.engine.assets import check_folder, manifest

@@ -17,11 +17,12 @@ from kit.data import ASSETS
 
 FACES = {"zh": 2, "zh-Hant": 3}  # of each kind of Chinese, the number of its face in the collection
 CATALOGUES = ASSETS.parent / "catalogues"
+UNDRAWN = ("cli", "room")  # messages of terminals and browsers, which are in no picture
 
 
 def characters(lang: str) -> set[str]:
-    """Every character of the kit's texts and of the messages in a kind of Chinese, and the letters of ASCII."""
-    messages = CATALOGUES.joinpath(lang).glob("*.json")
+    """Every character of the kit's texts and of the pictures' words in a kind of Chinese, and the letters of ASCII."""
+    messages = [path for path in CATALOGUES.joinpath(lang).glob("*.json") if path.stem not in UNDRAWN]
     texts = [string.printable.strip(), *(path.read_text(encoding="utf-8") for path in messages)]
     for name in ("reviews", "films", "pairs", "natural"):
         for split in load_dataset(*Kit(lang).dataset(name)).values():

@@ -29,7 +29,7 @@ from tests.tiny import tiny_checkpoint
 from tools.settings import ROOT, chapters
 
 MODULES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in ROOT.glob("ftcourse/**/*.py")}
-SPEAKERS = {"trouble", "in_words", "kit_trouble", "label_trouble", "say", "message"}
+SPEAKERS = {"trouble", "in_words", "kit_trouble", "label_trouble", "say", "message", "Refusal"}
 SCRIPTS = {
     "en": lambda text: text.isascii(),
     "ar": lambda text: any("\u0621" <= letter <= "\u064a" for letter in text),

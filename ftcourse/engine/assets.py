@@ -131,7 +131,7 @@ def missing_shards(folder: str | os.PathLike) -> str:
 
 def join_shards(folder: Path, file: Path) -> None:
     """All weights of a model's folder in one safetensors file, as they are."""
-    from safetensors.torch import load_file, save_file
+    from safetensors.numpy import load_file, save_file  # needs no torch, which takes seconds to import
 
     if (folder / WHOLE).is_file():
         shutil.copy(folder / WHOLE, file)

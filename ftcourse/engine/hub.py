@@ -2,8 +2,10 @@
 
 import os
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from threading import Thread
+from urllib.parse import urlsplit
 
 from ftcourse.engine.checks import known
 from ftcourse.engine.messages import in_words, trouble
@@ -81,8 +83,23 @@ def why_offline(name: str | os.PathLike) -> str:
 SOURCES = ("kit", "hub")
 
 
+def in_the_room(endpoint: str) -> bool:
+    """Whether a Hub's address is of this machine or of the local network: who asks there does not leave the room.
+
+    >>> in_the_room("http://127.0.0.1:8000"), in_the_room("http://192.168.1.7:8000"), in_the_room("https://huggingface.co")
+    (True, True, False)
+    """
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return host == "localhost" or host.endswith(".local")
+
+
 def choose_source(source: str | None) -> str:
     """The source asked for, or set in the variable `FTCOURSE_SOURCE`, or "kit"; readies the libraries for it.
+
+    With the kit, they stay off the network, but for a Hub in the room, where `HF_ENDPOINT` names one.
 
     Raises `ValueError` for an unknown source, `ConnectionError` for the Hub where it cannot be reached.
 
@@ -90,7 +107,7 @@ def choose_source(source: str | None) -> str:
     'kit'
     """
     source = known("source", source or os.environ.get("FTCOURSE_SOURCE") or "kit", SOURCES)
-    set_offline(source == "kit" or ASKED_OFFLINE)
+    set_offline(ASKED_OFFLINE or (source == "kit" and not in_the_room(os.environ.get("HF_ENDPOINT", ""))))
     if source == "hub" and not ASKED_OFFLINE:
         check_hub()
     return source
