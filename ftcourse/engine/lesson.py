@@ -4,6 +4,7 @@ import datasets
 import torch
 import transformers
 
+from ftcourse.engine.messages import speak
 from ftcourse.engine.plots import Pictures
 from ftcourse.exercises import Checker
 
@@ -17,6 +18,7 @@ def begin(lang: str, chapter: str) -> tuple[Pictures, Checker]:
     >>> torch.get_num_threads()
     2
     """
+    speak(lang)
     torch.set_num_threads(NUM_THREADS)
     datasets.disable_progress_bars()
     transformers.logging.disable_progress_bar()

@@ -1,10 +1,30 @@
 """The package's own words, in the reader's language: one folder of JSON files a language, under `catalogues`."""
 
 import json
+import os
 from functools import cache
 from pathlib import Path
 
 CATALOGUES = Path(__file__).parents[1] / "catalogues"
+READER = {"lang": os.environ.get("FTCOURSE_LANG", "")}  # for what is said where nobody can hand over a language
+
+
+def speak(lang: str) -> None:
+    """From now on, `spoken` gives this language: that of the lesson which has begun."""
+    READER["lang"] = lang
+
+
+def spoken() -> str:
+    """The reader's language: that of the lesson, or else of the variable `FTCOURSE_LANG`, or else English.
+
+    >>> speak("ar")
+    >>> spoken()
+    'ar'
+    >>> speak("")
+    >>> spoken()
+    'en'
+    """
+    return READER["lang"] if READER["lang"] and (CATALOGUES / READER["lang"]).is_dir() else "en"
 
 
 @cache
