@@ -42,7 +42,13 @@ class KerasClassifier(keras.Model):
 
 # %% ../nbs/en/10_keras.ipynb #batches-code
 def batches(
-    model: PreTrainedModel, data: Dataset, collate: Collate, batch_size: int = 16, *, shuffle: bool = False, seed: int = 42
+    model: PreTrainedModel,
+    data: Dataset,
+    collate: Collate,
+    batch_size: int = 16,
+    *,
+    shuffle: bool = False,
+    seed: int = 42,
 ) -> DataLoader:
     """Batches for `fit`, `evaluate` and `predict`: pairs of a dict of tensors, each (rows, tokens), and labels (rows).
 

@@ -61,7 +61,7 @@ class LengthBatches(Sampler[list[int]]):
 
 
 class EpochBatches(LengthBatches):
-    """`LengthBatches` that count an epoch only when its first batch is drawn: Keras asks for an epoch that it then drops.
+    """`LengthBatches` that count an epoch once its first batch is drawn: Keras asks for an epoch that it then drops.
 
     >>> batches = EpochBatches([3, 40, 4, 41], 2)
     >>> dropped = iter(batches)
