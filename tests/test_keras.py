@@ -72,7 +72,7 @@ def last_line(code: str, lang: str) -> str:
 @pytest.mark.parametrize("lang", languages())
 def test_without_keras_one_line_says_how_to_get_it(lang):
     said = message(lang, "common", "no_keras", reason="No module named 'keras'")
-    assert 'pip install "ftcourse[keras]"' in said
+    assert 'pip install "keras>=3.12"' in said
     assert last_line(f"{NO_KERAS}\nimport ftcourse.keras", lang) == f"ImportError: {said}"
 
 
