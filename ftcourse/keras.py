@@ -36,6 +36,7 @@ class KerasClassifier(keras.Model):
     def __init__(self, model: PreTrainedModel):
         super().__init__()
         self.network = keras.layers.TorchModuleWrapper(check_model(model))
+        self.built = True  # its weights are there already
 
     def call(self, inputs: Mapping[str, torch.Tensor], training: bool = False) -> torch.Tensor:
         return self.network(**inputs, training=training).logits
