@@ -32,7 +32,7 @@ def catalogue(lang: str, name: str) -> dict[str, str]:
     """The messages in the file `name`, by key; in English where the language has none yet.
 
     >>> sorted(catalogue("en", "common"))
-    ['solved', 'unsolved']
+    ['keras_backend', 'no_keras', 'solved', 'unsolved']
     """
     path = CATALOGUES / lang / f"{name}.json"
     path = path if path.is_file() else CATALOGUES / "en" / f"{name}.json"
