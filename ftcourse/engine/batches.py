@@ -60,6 +60,19 @@ class LengthBatches(Sampler[list[int]]):
         self.epoch = check_number("epoch", epoch, 0, whole=True)
 
 
+class EpochBatches(LengthBatches):
+    """`LengthBatches` that count an epoch once its first batch is drawn: Keras asks for an epoch that it then drops.
+
+    >>> batches = EpochBatches([3, 40, 4, 41], 2)
+    >>> dropped = iter(batches)
+    >>> batches.epoch, len(list(batches)), batches.epoch
+    (0, 2, 1)
+    """
+
+    def __iter__(self) -> Iterator[list[int]]:
+        yield from super().__iter__()
+
+
 Collate = Callable[[list[dict]], Mapping[str, torch.Tensor]]
 
 

@@ -123,7 +123,7 @@ def start_hub(
             process.wait()
             process.stdout.close()
             said.seek(0)
-            raise RuntimeError(said.read().decode("utf-8", "replace").strip() or f"{command}: {process.returncode}")
+            raise RuntimeError(said.read().decode(errors="replace").strip() or f"{command}: {process.returncode}")
     token = token or own_token(folder)
     settings = client_settings(url, token, str(home)) | past_proxy()
     RUNNING[call] = RoomHub(url, token, settings, process)
