@@ -73,8 +73,12 @@ def fill_gaps(text: str, numbers: Mapping[str, float]) -> str:
     for name in gaps:
         known("number", name, tuple(numbers))
     if not gaps:
-        raise ValueError(f"the text has no gap for a number; expected one of {', '.join(f'{{{name}}}' for name in numbers)}")
-    return text.format(**{name: number if isinstance(number, Integral) else f"{number:.3f}" for name, number in numbers.items()})
+        raise ValueError(
+            f"the text has no gap for a number; expected one of {', '.join(f'{{{name}}}' for name in numbers)}"
+        )
+    return text.format(
+        **{name: number if isinstance(number, Integral) else f"{number:.3f}" for name, number in numbers.items()}
+    )
 
 
 def check_kind(name: str, value: object, kind: type) -> None:

@@ -98,9 +98,9 @@ def start_hub(
     """Start a Hub on this machine, in a process of its own, which ends when this one does.
 
     Without a `folder`, it has a temporary one, which goes when it ends. Without a `token`, one is made up for the name
-    `me`. `home` is the cache for `HF_HOME`, by default `home` inside of the folder. The libraries of the caller are left
-    as they are: set `os.environ` to the result's `settings` before you import them. The same call, made again, gives the
-    Hub that is running. Raises `RuntimeError`, with what the server said, where it does not start.
+    `me`. `home` is the cache for `HF_HOME`, by default `home` inside of the folder. The libraries of the caller are
+    left as they are: set `os.environ` to the result's `settings` before you import them. The same call, made again,
+    gives the Hub that is running. Raises `RuntimeError`, with what the server said, where it does not start.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder, start_hub(folder) as hub:
@@ -134,5 +134,7 @@ def start_hub(
             raise RuntimeError(said.read().decode("utf-8", "replace").strip() or "the Hub in the room did not start")
     token = token or own_token(folder)
     settings = client_settings(url, token, str(home)) | past_proxy()
-    RUNNING[call] = RoomHub(url, token, settings, process)
+    RUNNING[call] = RoomHub(url, token, settings, process, temporary)
+    if temporary:
+        atexit.register(RUNNING[call].stop)
     return RUNNING[call]
