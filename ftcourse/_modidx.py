@@ -50,6 +50,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'ftcourse.pipeline': { 'ftcourse.pipeline.has_task': ('pipeline.html#has_task', 'ftcourse/pipeline.py'),
                                    'ftcourse.pipeline.tabulate_answers': ('pipeline.html#tabulate_answers', 'ftcourse/pipeline.py'),
                                    'ftcourse.pipeline.time_batches': ('pipeline.html#time_batches', 'ftcourse/pipeline.py')},
+            'ftcourse.sharing': {'ftcourse.sharing.model_card': ('sharing.html#model_card', 'ftcourse/sharing.py')},
             'ftcourse.tokens': { 'ftcourse.tokens.Fertility': ('tokenizer.html#fertility', 'ftcourse/tokens.py'),
                                  'ftcourse.tokens.fertility': ('tokenizer.html#fertility', 'ftcourse/tokens.py'),
                                  'ftcourse.tokens.pieces': ('tokenizer.html#pieces', 'ftcourse/tokens.py'),

@@ -5,6 +5,7 @@ import math
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
+from string import Formatter
 
 from ftcourse.engine.messages import trouble
 
@@ -58,6 +59,28 @@ def check_config(config) -> None:
     if config.precision is not None:
         known("precision", config.precision, PRECISIONS)
     known("sampling", config.sampling, SAMPLINGS)
+
+
+def fill_gaps(text: str, numbers: Mapping[str, float]) -> str:
+    """A text whose gaps, names in braces, are filled with the numbers of those names, rounded to three digits.
+
+    A `ValueError` for a gap that has no number, and for a text that has none of the numbers.
+
+    >>> fill_gaps("{accuracy} of {rows}", {"accuracy": 2 / 3, "rows": 90})
+    '0.667 of 90'
+    >>> fill_gaps("{f1}", {"accuracy": 0.5})
+    Traceback (most recent call last):
+    ValueError: unknown number 'f1'; known: accuracy
+    """
+    check_kind("text", text, str)
+    gaps = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+    for name in gaps:
+        known("number", name, tuple(numbers))
+    if not gaps:
+        raise trouble("no_gap", known=", ".join(f"{{{name}}}" for name in numbers))
+    return text.format(
+        **{name: number if isinstance(number, Integral) else f"{number:.3f}" for name, number in numbers.items()}
+    )
 
 
 def check_kind(name: str, value: object, kind: type) -> None:

@@ -1,5 +1,6 @@
 """The Hub in the room as a process of its own, started and stopped from a notebook or a test."""
 
+import atexit
 import os
 import secrets
 import subprocess
@@ -7,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from ftcourse.engine.folders import written_whole
 from ftcourse.engine.messages import message
@@ -38,9 +39,10 @@ class RoomHub:
     token: str
     settings: dict[str, str]
     process: subprocess.Popen = field(repr=False)
+    temporary: TemporaryDirectory | None = field(default=None, repr=False)
 
     def stop(self) -> None:
-        """End the server, and wait until it has ended."""
+        """End the server, wait until it has ended, and remove its folder where that is a temporary one."""
         self.process.stdin.close()
         try:
             self.process.wait(20)
@@ -48,6 +50,8 @@ class RoomHub:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
+        if self.temporary:
+            self.temporary.cleanup()
 
     def __enter__(self) -> "RoomHub":
         return self
@@ -56,6 +60,8 @@ class RoomHub:
         self.stop()
 
 
+# Whoever interrupts a cell of a notebook interrupts all processes of its group: the server is in none of them.
+APART = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
 RUNNING: dict[tuple, RoomHub] = {}  # by the call that started them
 
 
@@ -82,7 +88,7 @@ def own_token(folder: Path) -> str:
 
 
 def start_hub(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike | None = None,
     *,
     lang: str = "en",
     token: str | None = None,
@@ -91,10 +97,10 @@ def start_hub(
 ) -> RoomHub:
     """Start a Hub on this machine, in a process of its own, which ends when this one does.
 
-    Without a `token`, one is made up for the name `me`. `home` is the cache for `HF_HOME`, by default `home` inside of
-    the folder. The libraries of the caller are left as they are: set `os.environ` to the result's `settings` before you
-    import them. The same call, made again, gives the Hub that is running. Raises `RuntimeError`, with what the server
-    said, where it does not start.
+    Without a `folder`, it has a temporary one, which goes when it ends. Without a `token`, one is made up for the name
+    `me`. `home` is the cache for `HF_HOME`, by default `home` inside of the folder. The libraries of the caller are
+    left as they are: set `os.environ` to the result's `settings` before you import them. The same call, made again,
+    gives the Hub that is running. Raises `RuntimeError`, with what the server said, where it does not start.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder, start_hub(folder) as hub:
@@ -102,11 +108,12 @@ def start_hub(
     ('http://127.0.0.1:...', True, True)
     """
     check_server(lang)
-    folder = Path(folder).resolve()
-    home = Path(home or folder / "home").resolve()
-    call = (folder, lang, token, port, home)
+    call = (folder and Path(folder).resolve(), lang, token, port, home and Path(home).resolve())
     if call in RUNNING and RUNNING[call].process.poll() is None:
         return RUNNING[call]
+    temporary = None if folder else TemporaryDirectory(prefix="ftcourse-hub-", ignore_cleanup_errors=True)
+    folder = Path(folder or temporary.name).resolve()
+    home = Path(home or folder / "home").resolve()
     command = [sys.executable, "-m", "ftcourse.room.serve", str(folder), lang, str(port)]
     with TemporaryFile() as said:
         process = subprocess.Popen(
@@ -116,6 +123,7 @@ def start_hub(
             stderr=said,
             text=True,
             env={**os.environ, "PYTHONUTF8": "1"},
+            **APART,
         )
         url = process.stdout.readline().strip()
         if not url:
@@ -126,5 +134,7 @@ def start_hub(
             raise RuntimeError(said.read().decode(errors="replace").strip() or f"{command}: {process.returncode}")
     token = token or own_token(folder)
     settings = client_settings(url, token, str(home)) | past_proxy()
-    RUNNING[call] = RoomHub(url, token, settings, process)
+    RUNNING[call] = RoomHub(url, token, settings, process, temporary)
+    if temporary:
+        atexit.register(RUNNING[call].stop)
     return RUNNING[call]
