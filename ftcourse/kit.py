@@ -19,6 +19,8 @@ HUB = {
         "films": {"*": ("stanfordnlp/imdb",)},
         "pairs": {"*": ("nyu-mll/glue", "mrpc"), "zh": ("google-research-datasets/paws-x", "zh")},
         "natural": {},
+        "digits": {"*": ("ylecun/mnist",)},
+        "letters": {},
     },
     "model": {
         "encoder": {"*": "google-bert/bert-base-multilingual-cased", "en": "google-bert/bert-base-cased"},
@@ -28,6 +30,8 @@ HUB = {
             "en": "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
         },
         "writer": {"*": "Qwen/Qwen2.5-0.5B", "en": "openai-community/gpt2"},
+        "images": {"*": "google/vit-base-patch16-224"},
+        "digits": {"*": "farleyknight-org-username/vit-base-mnist"},
     },
     "metric": {"accuracy": {"*": ("accuracy",)}, "f1": {"*": ("f1",)}, "mrpc": {"*": ("glue", "mrpc")}},
 }

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from kit import cards, checkpoints, data, evaluate
+from kit import cards, checkpoints, data, evaluate, images
 from kit.distil import STATE, VOCABULARY
 from kit.teacher import CACHE, NoTeacher
 from kit.texts import NoTexts
@@ -17,6 +17,7 @@ from kit.texts import NoTexts
 def build(texts: Path) -> None:
     started = time.monotonic()
     data.build()
+    images.build_data()
     for name in checkpoints.BUILDERS:
         if checkpoints.mark(name).exists():
             print(f"{name}: built before", flush=True)
@@ -24,6 +25,7 @@ def build(texts: Path) -> None:
         checkpoints.build((name,), texts)
         cards.write_manifest({})  # the next checkpoint and the evaluation load it through the kit
     print(evaluate.report(evaluate.evaluate(texts)))
+    images.add_results(evaluate.RESULTS)
     cards.write_all()
     for done in (CACHE / STATE, CACHE / VOCABULARY, evaluate.PARTIAL, *map(checkpoints.mark, checkpoints.BUILDERS)):
         done.unlink(missing_ok=True)

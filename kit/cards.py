@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from kit import writer
+from kit import images, writer
 from kit.checkpoints import STEPS, TUNING
 from kit.data import ASSETS, LANGS
 from kit.distil import LAYERS, LR, MASKED_SHARE, PHASES, SHARES, TOKENS
@@ -74,6 +74,8 @@ def results_of(name: str, results: dict) -> str:
         return report(results)
     if name == "writer":
         return continuations()
+    if name in ("images", "digits"):
+        return seen(name, results)
     sets = [part for kind, part in SHIPPED if kind == name]
     lines = [
         f"- `{part}`, {lang}: accuracy {mean(results, f'{name} {part} {lang}')}" for part in sets for lang in LANGS
@@ -95,6 +97,30 @@ def continuations() -> str:
     for lang, texts in writer.sample(ASSETS / "models" / "writer").items():
         parts += [f"### {LANGUAGE_NAMES[lang]}", "\n".join(f"1. {' '.join(text.split())}" for text in texts)]
     return "\n\n".join(parts)
+
+
+def seen(name: str, results: dict) -> str:
+    """What was measured on images."""
+    if name == "images":
+        lines = [
+            f"- `letters`, {lang}, fonts it has never seen: accuracy {mean(results, f'letters {lang} test')}"
+            for lang in ("en", "ar", "zh")
+        ]
+    else:
+        lines = [f"- `digits`, test: accuracy {mean(results, 'digits test')}"]
+    few = images.FEW
+    lines += [
+        "",
+        f"Tuned on a few of the digits ({few['epochs']} epochs, learning rate {few['lr']:g}, mean of {len(few['seeds'])} seeds ± half the spread), accuracy on their test:",
+        "",
+        "| labels | `images`, tuned | the same network from scratch |",
+        "| --- | --- | --- |",
+        *(
+            f"| {number} | {mean(results, f'digits {number} images')} | {mean(results, f'digits {number} scratch')} |"
+            for number in few["labels"]
+        ),
+    ]
+    return "\n".join(lines)
 
 
 CARDS = {
@@ -144,12 +170,35 @@ CARDS = {
         "recipe": f"{writer.STEPS:,} steps of {writer.BATCH_SIZE} texts at learning rate {writer.LR:g}, bfloat16. Seed 0, AdamW with weight decay 0.01, 6 % warmup and linear decay. `kit/writer.py` holds the code.",
         "limits": "Small: it writes a plain sentence or two, many of them by heart, and knows no facts. Arabic is standard Arabic. After a beginning that it has never seen, it may write words that are none. It was made to be read, not to be believed.",
     },
+    "images": {
+        "task": "image-classification",
+        "license": "apache-2.0",
+        "base": "",
+        "summary": "A small vision transformer ({num_hidden_layers} layers, hidden size {hidden_size}, images of {image_size} × {image_size} pixels in patches of {patch_size} × {patch_size}) that tells 78 letters of three scripts apart, and is to be fine-tuned. Stands in for `google/vit-base-patch16-224`.".format(
+            **images.NETWORK
+        ),
+        "data": f"{images.POOL} drawings of each letter (26 Latin capitals, 28 Arabic letters, 24 Han characters) in the training fonts of `kit/letterfonts.tsv`, which lists their licences; no photograph, nobody's handwriting.",
+        "recipe": f"From scratch, {images.STEPS:,} steps of {images.BATCH_SIZE} drawings at learning rate {images.LR:g}, half of them white on black, {images.COARSE:.0%} as coarse as 8 × 8 pixels, label smoothing {images.SMOOTHING}. Seed 0, AdamW with weight decay 0.01, 6 % warmup and linear decay. `kit/images.py` holds the code.",
+        "limits": "It knows letters that fill an image, in grey, and nothing else: it answers with a letter whatever is shown. Latin I without serifs and Arabic alif are the same stroke to it. Made for learning how fine-tuning works.",
+    },
+    "digits": {
+        "task": "image-classification",
+        "license": "apache-2.0",
+        "base": "",
+        "summary": "`images`, tuned to tell handwritten digits apart. Stands in for `farleyknight-org-username/vit-base-mnist`.",
+        "data": f"The 1,000 training images of the data set `digits` (scikit-learn's `load_digits`, 13 people, CC BY 4.0), and {images.TUNING['drawn']} drawings of each digit in the Latin training fonts.",
+        "recipe": "{steps:,} steps of {batch_size} images at learning rate {lr:g}, turned, stretched and moved a little, half of them black on white. Otherwise as `images`.".format(
+            **images.TUNING
+        ),
+        "limits": "Digits that stand alone and fill the image. The same hands may stand in training and test. It has no answer for what is no digit, and gives one all the same.",
+    },
 }
 
 
-def write_cards(results: dict) -> None:
+def write_cards(results: dict, names: tuple[str, ...] = tuple(CARDS)) -> None:
     """A README.md in the folder of each checkpoint."""
-    for name, card in CARDS.items():
+    for name in names:
+        card = CARDS[name]
         folder = ASSETS / "models" / name
         text = HEAD.format(name=name, results=results_of(name, results), **card)
         (folder / "README.md").write_text(text, encoding="utf-8")

@@ -150,10 +150,10 @@ def version(content) -> str:
 
 
 def build(directory: Path = ASSETS / "data") -> None:
-    """All data sets, anew."""
+    """All data sets of text, anew."""
     disable_progress_bars()
-    shutil.rmtree(directory, ignore_errors=True)
     for name in FEATURES:
+        shutil.rmtree(directory / name, ignore_errors=True)
         write(name, directory / name)
 
 
