@@ -202,10 +202,10 @@ from ftcourse.kit import Kit
 """
 DIGITS_SUMMARY = """Handwritten digits: images of 8 × 8 pixels (`image`), white on black, and which digit it is
 (`label`). Stands in for `ylecun/mnist`."""
-DIGITS_ORIGIN = """These are the 1,797 digits that scikit-learn brings (`load_digits`): the test set of "Optical Recognition
-of Handwritten Digits" (E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, CC BY 4.0). 13 people wrote them on
-forms, which were scanned and reduced to 8 × 8 counts from 0 to 16. Who wrote which digit is not known: the same hand
-may stand in several splits."""
+DIGITS_ORIGIN = """These are the 1,797 digits that scikit-learn brings (`load_digits`): the test set of "Optical
+Recognition of Handwritten Digits" (E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, CC BY 4.0). 13 people
+wrote them on forms, which were scanned and reduced to 8 × 8 counts from 0 to 16. Who wrote which digit is not known:
+the same hand may stand in several splits."""
 LETTERS_SUMMARY = """Letters of one script a language, drawn from fonts on 32 × 32 pixels (`image`), which letter it is
 (`label`), and the font (`font`): 26 Latin capitals, 28 Arabic letters as they stand alone, 24 Han characters that are
 the same in Simplified and Traditional Chinese. **No font occurs in two splits**: `test` asks whether a model knows the
