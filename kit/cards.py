@@ -178,8 +178,8 @@ CARDS = {
             **images.NETWORK
         ),
         "data": f"{images.POOL} drawings of each letter (26 Latin capitals, 28 Arabic letters, 24 Han characters) in the training fonts of `kit/letterfonts.tsv`, which lists their licences; no photograph, nobody's handwriting.",
-        "recipe": f"From scratch, {images.STEPS:,} steps of {images.BATCH_SIZE} drawings at learning rate {images.LR:g}, half of them white on black, {images.COARSE:.0%} as coarse as 8 × 8 pixels, label smoothing {images.SMOOTHING}. Seed 0, AdamW with weight decay 0.01, 6 % warmup and linear decay. `kit/images.py` holds the code.",
-        "limits": "It knows letters that fill an image, in grey, and nothing else: it answers with a letter whatever is shown. Latin I without serifs and Arabic alif are the same stroke to it. Made for learning how fine-tuning works.",
+        "recipe": f"From scratch, {images.STEPS:,} steps of {images.BATCH_SIZE} drawings at learning rate {images.LR:g}, {images.COARSE:.0%} of them as coarse as 8 × 8 pixels, label smoothing {images.SMOOTHING}. Seed 0, AdamW with weight decay 0.01, 6 % warmup and linear decay. `kit/images.py` holds the code.",
+        "limits": "It knows letters that fill an image, dark on light, and nothing else: it answers with a letter whatever is shown. Latin I without serifs and Arabic alif are the same stroke to it. Made for learning how fine-tuning works.",
     },
     "digits": {
         "task": "image-classification",
@@ -187,7 +187,7 @@ CARDS = {
         "base": "",
         "summary": "`images`, tuned to tell handwritten digits apart. Stands in for `farleyknight-org-username/vit-base-mnist`.",
         "data": f"The 1,000 training images of the data set `digits` (scikit-learn's `load_digits`, 13 people, CC BY 4.0), and {images.TUNING['drawn']} drawings of each digit in the Latin training fonts.",
-        "recipe": "{steps:,} steps of {batch_size} images at learning rate {lr:g}, turned, stretched and moved a little, half of them black on white. Otherwise as `images`.".format(
+        "recipe": "{steps:,} steps of {batch_size} images at learning rate {lr:g}, turned, stretched and moved a little. Otherwise as `images`.".format(
             **images.TUNING
         ),
         "limits": "Digits that stand alone and fill the image. The same hands may stand in training and test. It has no answer for what is no digit, and gives one all the same.",

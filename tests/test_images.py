@@ -83,7 +83,7 @@ def test_the_digits_are_those_of_scikit_learn(tmp_path, loaded):
     write("digits", tmp_path / "digits")
     assert not different(tmp_path, "digits")
     images, labels = load_digits(return_X_y=True)
-    known = {pixels.tobytes(): label for pixels, label in zip(np.uint8(images * 255 // 16), labels, strict=True)}
+    known = {pixels.tobytes(): label for pixels, label in zip(np.uint8(255 - images * 255 // 16), labels, strict=True)}
     rows = [row for part in loaded["digits", "en"].values() for row in part]
     assert len(rows) == 1797 and all(known[row["image"].tobytes()] == row["label"] for row in rows)
 
