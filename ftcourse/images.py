@@ -14,7 +14,7 @@ from datasets import Dataset
 from PIL import Image
 from transformers import AutoModelForImageClassification, BaseImageProcessor, PreTrainedModel
 
-from .engine.checks import check_names, check_number
+from .engine.checks import check_names
 from .engine.images import read_image
 
 # %% ../nbs/en/12_images.ipynb #framed
@@ -22,14 +22,15 @@ def framed(image: Image.Image, margin: float = 0.15) -> Image.Image:
     """What is drawn on an image, in the middle of a square; `margin` is a share of the square, on each side.
 
     Paper is the shade that most of the edge has. An image with nothing on it comes back as it is. Raises
-    `ValueError` for a margin that is not from 0 to 0.4.
+    `ValueError` for a margin that leaves no room.
 
     >>> sheet = Image.new("RGB", (60, 40), "white")
     >>> sheet.paste("black", (5, 5, 12, 19))
     >>> framed(sheet).size
     (20, 20)
     """
-    check_number("margin", margin, 0, 0.4)
+    if not 0 <= margin < 0.5:
+        raise ValueError(f"margin must be a share from 0 to below 0.5; got {margin!r}")
     grey = image.convert("L")
     pixels = np.asarray(grey, dtype=float)
     paper = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]))

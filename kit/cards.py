@@ -177,8 +177,8 @@ CARDS = {
         "summary": "A small vision transformer ({num_hidden_layers} layers, hidden size {hidden_size}, images of {image_size} × {image_size} pixels in patches of {patch_size} × {patch_size}) that tells 78 letters of three scripts apart, and is to be fine-tuned. Stands in for `google/vit-base-patch16-224`.".format(
             **images.NETWORK
         ),
-        "data": f"{images.POOL} drawings of each letter (26 Latin capitals, 28 Arabic letters, 24 Han characters) in the training fonts of `kit/letterfonts.tsv`, which lists their licences; no photograph, nobody's handwriting.",
-        "recipe": f"From scratch, {images.STEPS:,} steps of {images.BATCH_SIZE} drawings at learning rate {images.LR:g}, {images.COARSE:.0%} of them as coarse as 8 × 8 pixels, label smoothing {images.SMOOTHING}. Seed 0, AdamW with weight decay 0.01, 6 % warmup and linear decay. `kit/images.py` holds the code.",
+        "data": f"{sum(part.drawings['latin'] for part in images.ROUNDS)} drawings of each letter, {sum(part.drawings['arabic'] for part in images.ROUNDS)} of the Arabic ones (26 Latin capitals, 28 Arabic letters, 24 Han characters) in the training fonts of `kit/letterfonts.tsv`, which lists their licences; no photograph, nobody's handwriting.",
+        "recipe": f"From scratch, {' and '.join(f'{part.steps:,} steps at learning rate {part.lr:g}' for part in images.ROUNDS)}, each of {images.BATCH_SIZE} drawings, {images.COARSE:.0%} of them as coarse as 8 × 8 pixels, label smoothing {images.SMOOTHING}. Seed 0, AdamW with weight decay 0.01, 6 % warmup and linear decay. `kit/images.py` holds the code.",
         "limits": "It knows letters that fill an image, dark on light, and nothing else: it answers with a letter whatever is shown. Latin I without serifs and Arabic alif are the same stroke to it. Made for learning how fine-tuning works.",
     },
     "digits": {

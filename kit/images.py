@@ -58,8 +58,22 @@ NETWORK = {
     "num_attention_heads": 4,
     "intermediate_size": 384,
 }
-POOL = 400  # drawings of each letter for training
-STEPS, BATCH_SIZE, LR, SMOOTHING = 4_000, 64, 1.5e-3, 0.05
+BATCH_SIZE, SMOOTHING = 64, 0.05
+
+
+@dataclass(frozen=True)
+class Round:
+    """A part of the training, on fresh drawings: how many of each letter, by script."""
+
+    drawings: dict[str, int]
+    steps: int
+    lr: float
+
+
+ROUNDS = (
+    Round({"latin": 400, "arabic": 400, "han": 400}, 4_000, 1.5e-3),
+    Round({"latin": 250, "arabic": 500, "han": 250}, 2_000, 8e-4),
+)
 TUNING = {"steps": 800, "batch_size": 64, "lr": 5e-4, "drawn": 100}
 COARSE = 0.1  # share of the drawings that are shown as coarsely as the digits are
 FEW = {"labels": (50, 100, 300), "seeds": (0, 1, 2), "epochs": 20, "batch_size": 16, "lr": 3e-4}
@@ -275,14 +289,14 @@ def build_data(directory: Path = ASSETS / "data") -> None:
         write(name, directory / name)
 
 
-def pool(alphabets: dict[str, str], times: int, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+def pool(alphabets: dict[str, str], times: dict[str, int], name: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Drawings to train on, in the fonts of training: images (number, 32, 32) from 0 to 1, and labels."""
     rng = random.Random(name)
     images, labels = [], []
     for script, characters in alphabets.items():
         for character in characters:
             label = len(set(labels))
-            for _ in range(times):
+            for _ in range(times[script]):
                 images.append(draw(rng.choice(fonts(script, "train")), character, rng))
                 labels.append(label)
     return torch.from_numpy(np.stack(images)).float() / 255, torch.tensor(labels)
@@ -344,15 +358,16 @@ def build_images(folder: Path, texts: Path | None = None) -> None:
     """`images`, trained from scratch on drawings of letters, and `digits`, tuned from it."""
     seed_everything(0)
     model = ViTForImageClassification(ViTConfig(**NETWORK, **named(LETTERS), dtype="float32"))
-    images, labels = pool(ALPHABETS, POOL, "letters")
-    optimize(model, losses(model, images, labels, BATCH_SIZE, False), STEPS, lr=LR, name="images")
-    save(model, folder / "images")
+    for number, part in enumerate(ROUNDS):
+        images, labels = pool(ALPHABETS, part.drawings, "letters" if number == 0 else f"letters {number}")
+        batches = losses(model, images, labels, BATCH_SIZE, False)
+        optimize(model, batches, part.steps, lr=part.lr, name=f"images {number + 1}")
+        save(model, folder / "images")
+        model = ViTForImageClassification.from_pretrained(folder / "images")
 
-    model = ViTForImageClassification.from_pretrained(
-        folder / "images", **named(DIGITS), num_labels=len(DIGITS), ignore_mismatched_sizes=True
-    )
+    model = ViTForImageClassification.from_pretrained(folder / "images", **named(DIGITS), ignore_mismatched_sizes=True)
     images, labels = handwritten("train")
-    drawn, drawn_labels = pool({"latin": DIGITS}, TUNING["drawn"], "digits")
+    drawn, drawn_labels = pool({"latin": DIGITS}, {"latin": TUNING["drawn"]}, "digits")
     images, labels = torch.cat([images, images, drawn]), torch.cat([labels, labels, drawn_labels])
     optimize(
         model, losses(model, images, labels, TUNING["batch_size"], True), TUNING["steps"], TUNING["lr"], name="digits"
@@ -386,7 +401,7 @@ def few(num_labels: int, seed: int, pretrained: bool) -> float:
     """Accuracy on the digits' test after fine-tuning with few labels, of the pretrained network or of a new one."""
     seed_everything(seed)
     digits = load_dataset(*Kit().dataset("digits"))
-    config = ViTConfig.from_pretrained(Kit().model("images"), **named(DIGITS), num_labels=len(DIGITS))
+    config = ViTConfig.from_pretrained(Kit().model("images"), **named(DIGITS))
     model = ViTForImageClassification(config)
     if pretrained:
         model = ViTForImageClassification.from_pretrained(
