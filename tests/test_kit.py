@@ -77,7 +77,7 @@ def test_every_name_has_a_place():
 
 def test_checkpoints_are_small_together():
     sizes = [file.stat().st_size for file in (ASSETS / "models").rglob("*") if file.is_file()]
-    assert len(sizes) > 15 and sum(sizes) <= 64_000_000
+    assert len(sizes) > 15 and sum(sizes) <= 80_000_000
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
@@ -243,5 +243,5 @@ def test_an_exported_model_is_whole_and_the_same(name, tmp_path):
 
 
 def test_only_models_of_the_kit_can_be_exported(tmp_path):
-    with pytest.raises(ValueError, match="unknown model 'bert'; known: encoder"):
+    with pytest.raises(ValueError, match="unknown model 'bert'; known: .*encoder"):
         export_model("bert", tmp_path / "x")
