@@ -101,15 +101,17 @@ def test_the_backend_is_set_whatever_the_environment_says():
 
 
 def test_fit_makes_the_steps_of_train(model, data, collate):
-    """The same rows in the same order in each epoch, at the same rates: the same answers, but for rounding."""
+    """The same rows in the same order in each epoch, at the same rates: the same answers, but for rounding.
+
+    The logits move by 3, and end 0.015 apart. Another order of the second epoch or a slower schedule makes it 0.27.
+    """
     start, other = answers_of(model, data, collate), copy.deepcopy(model)
     classifier = compiled(model)
     classifier.evaluate(batches(model, data, collate, 6), verbose=0)
     classifier.fit(batches(model, data, collate, 6, shuffle=True, seed=7), epochs=2, shuffle=False, verbose=0)
     train(other, data, collate=collate, config=TrainConfig(epochs=2, batch_size=6, lr=1e-4, seed=7))
     first, second = answers_of(model, data, collate), answers_of(other, data, collate)
-    moved = np.abs(first - start).max()
-    assert moved > 0.3 and np.abs(first - second).max() < 0.02 * moved
+    assert np.abs(first - start).max() > 0.3 and np.abs(first - second).max() < 0.05
 
 
 def test_batches_leave_out_columns_that_the_model_does_not_take(model, data, collate):
