@@ -18,6 +18,7 @@ from threading import Event, Thread
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
@@ -651,6 +652,49 @@ def test_a_notebook_that_is_run_again_finds_its_hub_and_its_name(tmp_path):
         )
         assert answer.json() == {}
     assert first.process.poll() == second.process.poll() == 0
+
+
+def wait_for_end(pid):
+    """Wait until a process has ended that is another's child."""
+    for _ in range(200):
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the Hub outlived its notebook")
+
+
+def test_a_hub_without_a_folder_takes_it_away_when_the_notebook_ends():
+    script = """
+import os, signal
+from ftcourse.room import start_hub
+hub = start_hub(token="maha:blue7")
+assert start_hub(token="maha:blue7") is hub
+print(hub.process.pid, hub.settings["HF_HOME"], flush=True)
+try:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.killpg(0, signal.SIGINT)
+except KeyboardInterrupt:
+    print(hub.process.poll(), flush=True)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, start_new_session=True)
+    pid, home, state = done.stdout.split()
+    assert state == "None", "an interrupt of the notebook's cell ended the Hub"
+    assert Path(home).parent.name.startswith("ftcourse-hub-")
+    wait_for_end(int(pid))
+    assert not Path(home).parent.exists()
+
+
+def test_a_hub_ends_when_its_notebook_is_killed(tmp_path):
+    script = (
+        "from ftcourse.room import start_hub; import sys, time; hub = start_hub(sys.argv[1]); print(hub.process.pid)"
+    )
+    command = [sys.executable, "-uc", f"{script}; time.sleep(60)", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as notebook:
+        pid = int(notebook.stdout.readline())
+        notebook.kill()
+    wait_for_end(pid)
+    assert tmp_path.exists()
 
 
 def test_a_proxy_does_not_stand_between_a_notebook_and_its_hub(tmp_path, monkeypatch):

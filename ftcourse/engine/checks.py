@@ -2,13 +2,14 @@
 what to do."""
 
 import math
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from string import Formatter
 
 from ftcourse.engine.messages import trouble
 
+GAP = re.compile(r"{(\w+)}")
 LANGS = ("en", "ar", "zh", "zh-Hant")
 PRECISIONS = ("no", "bf16", "fp16", "auto")
 SAMPLINGS = ("group_by_length", "random")
@@ -64,7 +65,7 @@ def check_config(config) -> None:
 def fill_gaps(text: str, numbers: Mapping[str, float]) -> str:
     """A text whose gaps, names in braces, are filled with the numbers of those names, rounded to three digits.
 
-    A `ValueError` for a gap that has no number, and for a text that has none of the numbers.
+    A `ValueError` for a gap that has no number, and for a text that has no gap.
 
     >>> fill_gaps("{accuracy} of {rows}", {"accuracy": 2 / 3, "rows": 90})
     '0.667 of 90'
@@ -73,14 +74,11 @@ def fill_gaps(text: str, numbers: Mapping[str, float]) -> str:
     ValueError: unknown number 'f1'; known: accuracy
     """
     check_kind("text", text, str)
-    gaps = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
-    for name in gaps:
-        known("number", name, tuple(numbers))
-    if not gaps:
-        raise trouble("no_gap", known=", ".join(f"{{{name}}}" for name in numbers))
-    return text.format(
-        **{name: number if isinstance(number, Integral) else f"{number:.3f}" for name, number in numbers.items()}
-    )
+    shown = {name: str(value) if isinstance(value, Integral) else f"{value:.3f}" for name, value in numbers.items()}
+    filled = GAP.sub(lambda gap: shown[known("number", gap[1], tuple(shown))], text)
+    if filled == text:
+        raise trouble("no_gap", known=", ".join(f"{{{name}}}" for name in shown))
+    return filled
 
 
 def check_kind(name: str, value: object, kind: type) -> None:

@@ -1,6 +1,5 @@
 """The Hub in the room as a process of its own, started and stopped from a notebook or a test."""
 
-import atexit
 import os
 import secrets
 import subprocess
@@ -8,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryFile, mkdtemp
 
 from ftcourse.engine.folders import written_whole
 from ftcourse.engine.messages import message
@@ -39,10 +38,9 @@ class RoomHub:
     token: str
     settings: dict[str, str]
     process: subprocess.Popen = field(repr=False)
-    temporary: TemporaryDirectory | None = field(default=None, repr=False)
 
     def stop(self) -> None:
-        """End the server, wait until it has ended, and remove its folder where that is a temporary one."""
+        """End the server, and wait until it has ended."""
         self.process.stdin.close()
         try:
             self.process.wait(20)
@@ -50,8 +48,6 @@ class RoomHub:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
-        if self.temporary:
-            self.temporary.cleanup()
 
     def __enter__(self) -> "RoomHub":
         return self
@@ -111,10 +107,10 @@ def start_hub(
     call = (folder and Path(folder).resolve(), lang, token, port, home and Path(home).resolve())
     if call in RUNNING and RUNNING[call].process.poll() is None:
         return RUNNING[call]
-    temporary = None if folder else TemporaryDirectory(prefix="ftcourse-hub-", ignore_cleanup_errors=True)
-    folder = Path(folder or temporary.name).resolve()
+    temporary = [] if folder else ["temporary"]
+    folder = Path(folder or mkdtemp(prefix="ftcourse-hub-")).resolve()
     home = Path(home or folder / "home").resolve()
-    command = [sys.executable, "-m", "ftcourse.room.serve", str(folder), lang, str(port)]
+    command = [sys.executable, "-m", "ftcourse.room.serve", str(folder), lang, str(port), *temporary]
     with TemporaryFile() as said:
         process = subprocess.Popen(
             command,
@@ -134,7 +130,5 @@ def start_hub(
             raise RuntimeError(said.read().decode(errors="replace").strip() or f"{command}: {process.returncode}")
     token = token or own_token(folder)
     settings = client_settings(url, token, str(home)) | past_proxy()
-    RUNNING[call] = RoomHub(url, token, settings, process, temporary)
-    if temporary:
-        atexit.register(RUNNING[call].stop)
+    RUNNING[call] = RoomHub(url, token, settings, process)
     return RUNNING[call]

@@ -1,10 +1,11 @@
-"""Runs the server: `python -m ftcourse.room.serve FOLDER LANG PORT` is the process that `start_hub` starts."""
+"""Runs the server: `start_hub` starts it in a process, as `python -m ftcourse.room.serve FOLDER LANG PORT [temporary]`."""
 
 import os
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import rmtree
 from threading import Thread
 
 import uvicorn
@@ -72,8 +73,11 @@ def serve(
 
 
 def main() -> None:
-    """The process in the background: says its address on one line, and ends when its input does."""
-    folder, lang, port = sys.argv[1:]
+    """The process in the background: says its address on one line, and ends when its input does.
+
+    A temporary folder goes with it, so that it goes, too, where a notebook is killed.
+    """
+    folder, lang, port, *temporary = sys.argv[1:]
 
     def until_input_ends(server: uvicorn.Server) -> None:
         def wait() -> None:
@@ -94,6 +98,9 @@ def main() -> None:
         )
     except OSError as error:
         sys.exit(str(error))
+    finally:
+        if temporary:
+            rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
