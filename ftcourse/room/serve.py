@@ -1,4 +1,4 @@
-"""Runs the server: `start_hub` starts it in a process, as `python -m ftcourse.room.serve FOLDER LANG PORT [temporary]`."""
+"""Runs the server: `python -m ftcourse.room.serve FOLDER LANG PORT [temporary]` is the process that `start_hub` starts."""
 
 import os
 import socket
