@@ -1,4 +1,4 @@
-"""Runs the server: `python -m ftcourse.room.serve FOLDER LANG PORT [temporary]` is the process that `start_hub` starts."""
+"""Runs the server: `python -m ftcourse.room.serve FOLDER LANG PORT [temporary]` is what `start_hub` starts."""
 
 import os
 import socket
