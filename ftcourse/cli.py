@@ -385,6 +385,19 @@ def serve_hub(
         typer.echo(say("hub_stopped", folder=folder))
 
 
+@app.command(help=say("get"))
+def get(
+    name: Annotated[str, typer.Argument(help=say("get_name"))],
+    lang: Lang = DEFAULT_LANG,
+) -> None:
+    with told(lang):
+        from ftcourse.engine.fetch import fetch
+        from ftcourse.engine.progress import quiet_libraries
+
+        with quiet_libraries():
+            typer.echo(say("got", name=name, folder=fetch(name)))
+
+
 def kit_state() -> str | None:
     """What is wrong with the kit, or else None."""
     from ftcourse.engine.assets import check_folder, manifest
