@@ -1,4 +1,4 @@
-"""Runs the server: `start_hub` starts it in a process, as `python -m ftcourse.room.serve FOLDER LANG PORT [temporary]`."""
+"""Runs the server: `start_hub` starts `python -m ftcourse.room.serve FOLDER LANG PORT [temporary]` in the background."""
 
 import os
 import socket
