@@ -1,4 +1,4 @@
-"""Runs the server: `start_hub` starts `python -m ftcourse.room.serve FOLDER LANG PORT [temporary]` in the background."""
+"""Runs the server: `start_hub` starts `python -m ftcourse.room.serve FOLDER LANG PORT [temporary]` as a process."""
 
 import os
 import socket
