@@ -191,7 +191,7 @@ def test_chapters_import_only_earlier_ones():
         for cell in code_cells(nb):
             for module in re.findall(r"^\s*(?:from|import) ftcourse\.(\w+)", cell.source, re.M):
                 assert module in modules, f"{chapter} imports {module}, which no earlier chapter exports"
-    assert len(modules) == len(chapters()) + 2
+    assert len(modules) == len(chapters()) + 3
 
 
 @pytest.mark.parametrize("chapter", chapters())

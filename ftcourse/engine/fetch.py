@@ -86,6 +86,7 @@ def get_whisper(folder: Path) -> None:
 
 
 def from_hub(name: str, folder: Path) -> None:
+    """The files of a model on the Hub, in a folder."""
     from huggingface_hub import snapshot_download
 
     snapshot_download(name, local_dir=folder, allow_patterns=list(FILES))
