@@ -25,7 +25,6 @@ def build(texts: Path) -> None:
         checkpoints.build((name,), texts)
         cards.write_manifest({})  # the next checkpoint and the evaluation load it through the kit
     print(evaluate.report(evaluate.evaluate(texts)))
-    images.add_results(evaluate.RESULTS)
     cards.write_all()
     for done in (CACHE / STATE, CACHE / VOCABULARY, evaluate.PARTIAL, *map(checkpoints.mark, checkpoints.BUILDERS)):
         done.unlink(missing_ok=True)

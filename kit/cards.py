@@ -12,7 +12,7 @@ from kit import images, writer
 from kit.checkpoints import STEPS, TUNING
 from kit.data import ASSETS, LANGS
 from kit.distil import LAYERS, LR, MASKED_SHARE, PHASES, SHARES, TOKENS
-from kit.evaluate import NUM_LABELS, RESULTS, SET_NAMES, SHIPPED, each, mean, report
+from kit.evaluate import NUM_LABELS, RESULTS, SEEDS, SET_NAMES, SHIPPED, each, mean, report
 from kit.teacher import HUB_NAME
 from kit.texts import OPINION_LANGS
 from kit.vocabulary import SIZE
@@ -111,7 +111,7 @@ def seen(name: str, results: dict) -> str:
     few = images.FEW
     lines += [
         "",
-        f"Tuned on a few of the digits ({few['epochs']} epochs, learning rate {few['lr']:g}, mean of {len(few['seeds'])} seeds ± half the spread), accuracy on their test:",
+        f"Tuned on a few of the digits ({few['epochs']} epochs, learning rate {few['lr']:g}, mean of {len(SEEDS)} seeds ± half the spread), accuracy on their test:",
         "",
         "| labels | `images`, tuned | the same network from scratch |",
         "| --- | --- | --- |",

@@ -5,6 +5,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -44,8 +45,8 @@ SUMMARIES = {
 }
 CARD = """---
 language: [en, ar, zh]
-license: apache-2.0
-task_categories: [text-classification]
+license: {licence}
+task_categories: [{task}]
 pretty_name: ftcourse {name}
 configs:
 {configs}
@@ -56,7 +57,7 @@ configs:
 
 {origin}
 
-Rows: {rows}. Languages: `en`, `ar`, `zh` and `zh-Hant`.
+Rows: {rows}. {languages}
 
 ```python
 from datasets import load_dataset
@@ -123,24 +124,33 @@ def write(name: str, directory: Path) -> None:
     """All languages and splits of a data set, and its card, into `directory`."""
     configs, counts = [], {}
     for lang in LANGS:
-        files, content = [], hashlib.sha256()
         for split in SIZES[name]:
             path = directory / lang / f"{split}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             dataset = Dataset.from_list(rows(name, split, lang), features=FEATURES[name])
             dataset.to_parquet(path)
-            content.update(path.read_bytes())
-            files += [f"  - split: {split}", f"    path: {lang}/{split}.parquet"]
             counts[split] = len(dataset)
-        configs += [f"- config_name: {lang}", f"  version: {version(content)}", "  data_files:", *files]
+        configs += config_lines(lang, directory / lang, counts)
     card = CARD.format(
         name=name,
+        licence="apache-2.0",
+        task="text-classification",
+        languages="Languages: `en`, `ar`, `zh` and `zh-Hant`.",
         summary=SUMMARIES[name],
         configs="\n".join(configs),
         origin=f"{ORIGINS.get(name, ORIGINS['bank'])} {BY_MODEL}",
         rows=", ".join(f"{number:,} {split}" for split, number in counts.items()),
     )
     (directory / "README.md").write_text(card, encoding="utf-8")
+
+
+def config_lines(lang: str, folder: Path, splits: Iterable[str]) -> list[str]:
+    """What a card says of a language whose splits lie in a folder."""
+    files, content = [], hashlib.sha256()
+    for split in splits:
+        content.update((folder / f"{split}.parquet").read_bytes())
+        files += [f"  - split: {split}", f"    path: {folder.name}/{split}.parquet"]
+    return [f"- config_name: {lang}", f"  version: {version(content)}", "  data_files:", *files]
 
 
 def version(content) -> str:

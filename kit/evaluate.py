@@ -38,6 +38,7 @@ from ftcourse.kit import Kit
 from kit.checkpoints import MAX_LENGTH, MODELS
 from kit.data import LANGS
 from kit.distil import PREFIX
+from kit.images import measure_few, measure_images
 from kit.teacher import END, PAD, START, load_teacher
 from kit.texts import OPINION_LANGS, NoTexts, test_opinions, traditional, training_opinions
 from kit.training import by_length, classification_losses, optimize, padded, predictions, seed_everything
@@ -333,10 +334,11 @@ def measure_everyday() -> dict[str, float]:
 def jobs(texts: Path, seeds: tuple[int, ...] = SEEDS) -> dict[str, tuple[Callable, tuple]]:
     """Everything that is measured, by name, as calls that do not depend on one another."""
     sets = [*OPINION_LANGS.items(), *KIT_SETS]
-    calls = [(measure_shipped, (texts,)), (measure_hidden_words, (texts,))]
+    calls = [(measure_shipped, (texts,)), (measure_images, (texts,)), (measure_hidden_words, (texts,))]
     for seed in seeds:  # the first seed of everything comes before the others: a table fills up evenly
         calls += [(measure, (name, lang, size, seed, texts)) for name, lang in sets for size in num_labels(name)]
         calls += [(measure_pairs, (lang, seed, texts)) for lang in LANGS]
+        calls += [(measure_few, (seed, texts))]
         if seed == seeds[0]:
             calls += [(measure_teacher, (name, lang, texts)) for name, lang in sets]
     return {

@@ -2,14 +2,12 @@
 
 `python -m kit.images` rebuilds the data sets `digits` and `letters`; the same fonts give the same bytes. The
 checkpoints `images` (78 letters of three scripts) and `digits` (the same network, tuned on digits) are built by
-`python -m kit.checkpoints images`, from drawings in the fonts that `letterfonts.tsv` gives to training. `python -m
-kit.images --measure` adds their figures to `results.json`.
+`python -m kit.checkpoints images`, from drawings in the fonts that `letterfonts.tsv` gives to training, and measured by
+`python -m kit.evaluate`.
 """
 
 import csv
-import hashlib
 import io
-import json
 import random
 import shutil
 import sys
@@ -32,7 +30,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 
 from ftcourse.engine.assets import WHOLE
 from ftcourse.kit import LANGS, Kit
-from kit.data import ASSETS, version
+from kit.data import ASSETS, CARD, config_lines
 from kit.training import optimize, seed_everything
 
 FONTS = Path("/usr/share/fonts")  # where the packages of `letterfonts.tsv` lay them
@@ -76,7 +74,7 @@ ROUNDS = (
 )
 TUNING = {"steps": 800, "batch_size": 64, "lr": 5e-4, "drawn": 100}
 COARSE = 0.1  # share of the drawings that are shown as coarsely as the digits are
-FEW = {"labels": (50, 100, 300), "seeds": (0, 1, 2), "epochs": 20, "batch_size": 16, "lr": 3e-4}
+FEW = {"labels": (50, 100, 300), "epochs": 20, "batch_size": 16, "lr": 3e-4}
 
 
 class NoFonts(FileNotFoundError):
@@ -191,29 +189,6 @@ def digit_rows() -> dict[str, list[dict]]:
     }
 
 
-CARD = """---
-language: [en, ar, zh]
-license: {licence}
-task_categories: [image-classification]
-pretty_name: ftcourse {name}
-configs:
-{configs}
----
-# {name}
-
-{summary}
-
-{origin}
-
-Rows: {rows}. {languages}
-
-```python
-from datasets import load_dataset
-from ftcourse.kit import Kit
-
-{name} = load_dataset(*Kit("ar").dataset("{name}"))
-```
-"""
 DIGITS_SUMMARY = """Handwritten digits: images of 8 × 8 pixels (`image`), dark on light, and which digit it is
 (`label`). Stands in for `ylecun/mnist`, which is white on black."""
 DIGITS_ORIGIN = """These are the 1,797 digits that scikit-learn brings (`load_digits`): the test set of "Optical
@@ -265,18 +240,15 @@ def write(name: str, directory: Path) -> None:
         features = Features({"image": Image(), "label": ClassLabel(names=names)})
         if name == "letters":
             features["font"] = Value("string")
-        files, content = [], hashlib.sha256()
         for split, rows in tables[folder].items():
             path = directory / folder / f"{split}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 Dataset.from_list(rows, features=features).to_parquet(path)
-            content.update(path.read_bytes())
-            files += [f"  - split: {split}", f"    path: {folder}/{split}.parquet"]
             counts.setdefault(split, []).append(f"{len(rows):,}")
-        configs += [f"- config_name: {lang}", f"  version: {version(content)}", "  data_files:", *files]
+        configs += config_lines(lang, directory / folder, tables[folder])
     rows = ", ".join(f"{' / '.join(dict.fromkeys(numbers))} {split}" for split, numbers in counts.items())
-    card = CARD.format(name=name, configs="\n".join(configs), rows=rows, **texts)
+    card = CARD.format(name=name, task="image-classification", configs="\n".join(configs), rows=rows, **texts)
     (directory / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -422,10 +394,9 @@ def few(num_labels: int, seed: int, pretrained: bool) -> float:
     return accuracy(model, image_processor, digits["test"])
 
 
-def measure() -> dict[str, list[float]]:
-    """All figures, by name."""
-    seed_everything(0)
-    found: dict[str, list[float]] = {}
+def measure_images(texts: Path) -> dict[str, float]:
+    """Accuracy of the checkpoints on the data sets that they were trained for; of `texts`, nothing is needed."""
+    found = {}
     for name, langs in (("digits", ("en",)), ("letters", ("en", "ar", "zh"))):
         place = Kit().model("images" if name == "letters" else "digits")
         model = AutoModelForImageClassification.from_pretrained(place).eval()
@@ -434,25 +405,22 @@ def measure() -> dict[str, list[float]]:
             dataset = load_dataset(*Kit(lang).dataset(name))
             for split in ("validation", "test"):
                 key = f"{name} {split}" if name == "digits" else f"{name} {lang} {split}"
-                found[key] = [round(accuracy(model, image_processor, dataset[split]), 4)]
-    for number in FEW["labels"]:
-        for kind in ("images", "scratch"):
-            values = [round(few(number, seed, kind == "images"), 4) for seed in FEW["seeds"]]
-            found[f"digits {number} {kind}"] = values
+                found[key] = accuracy(model, image_processor, dataset[split])
     return found
 
 
-def add_results(path: Path) -> None:
-    """Measures, and adds what was found to the stored results."""
-    results = json.loads(path.read_text(encoding="utf-8")) | measure()
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+def measure_few(seed: int, texts: Path) -> dict[str, float]:
+    """Accuracy on digits after fine-tuning with few labels, of `images` and from scratch; needs nothing of `texts`."""
+    kinds = {"images": True, "scratch": False}
+    return {
+        f"digits {number} {kind}": few(number, seed, pretrained)
+        for number in FEW["labels"]
+        for kind, pretrained in kinds.items()
+    }
 
 
 if __name__ == "__main__":
     try:
-        if "--measure" in sys.argv:
-            add_results(Path(__file__).with_name("results.json"))
-        else:
-            build_data()
+        build_data()
     except NoFonts as error:
         sys.exit(str(error))
