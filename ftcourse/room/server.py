@@ -276,6 +276,11 @@ def sibling(path: str, entry: dict, blobs: bool) -> dict:
     return found
 
 
+def content_id(entry: dict) -> str:
+    """What clients tell a file's content by: the hash of a large one, what git calls a small one."""
+    return entry["sha256"] if "pointer" in entry else entry["oid"]
+
+
 def tree_item(path: str, entry: dict) -> dict:
     """A file as listings tell of it."""
     item = {"type": "file", "oid": entry["oid"], "size": entry["size"], "path": path}
@@ -399,7 +404,7 @@ def resolve(hub: Hub, request: Request) -> Response:
     media = guess_type(path)[0] or "application/octet-stream"
     media = media if media.startswith(("image/", "audio/", "text/")) else "application/octet-stream"
     headers = {
-        "ETag": f'"{entry["sha256"] if "pointer" in entry else entry["oid"]}"',
+        "ETag": f'"{content_id(entry)}"',
         "X-Repo-Commit": oid,
         # What learners push is shown by browsers as a picture or as text, and never run.
         "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -414,17 +419,17 @@ async def create_repo(hub: Hub, request: Request) -> Response:
     return await run_in_threadpool(create_asked, hub, request, asked)
 
 
-def kind_asked(asked: dict) -> str:
-    """The kind of repository that a request names, or a `Refusal`."""
+def repo_asked(hub: Hub, request: Request, asked: dict) -> tuple[str, str]:
+    """Kind and name of the repository that a request names, by default one of whoever asks; or else a `Refusal`."""
     kind = f"{asked.get('type') or 'model'}s"
     if kind not in KINDS:
         raise Refusal("kind", given=asked["type"])
-    return kind
+    person = hub.person(request)
+    return kind, f"{asked.get('organization') or person}/{asked.get('name') or ''}"
 
 
 def create_asked(hub: Hub, request: Request, asked: dict) -> Response:
-    kind, person = kind_asked(asked), hub.person(request)
-    repo_id = f"{asked.get('organization') or person}/{asked.get('name') or ''}"
+    kind, repo_id = repo_asked(hub, request, asked)
     url = address(request, kind, repo_id)
     if asked.get("private") is True or asked.get("visibility") == "private":
         raise Refusal("private")
@@ -445,8 +450,7 @@ async def delete_repo(hub: Hub, request: Request) -> Response:
     asked = await read_json(request)
 
     def delete() -> None:
-        kind, person = kind_asked(asked), hub.person(request)
-        repo_id = f"{asked.get('organization') or person}/{asked.get('name') or ''}"
+        kind, repo_id = repo_asked(hub, request, asked)
         repo = hub.shelf.find(kind, repo_id)
         hub.writer(request, repo_id)
         hub.store.delete(repo)
@@ -482,8 +486,7 @@ def upload_mode(file: dict, held: dict) -> dict:
         sample = b""
     mode = "lfs" if is_large(path, size, sample) else "regular"
     entry = held.get(path)
-    oid = entry and (entry["sha256"] if "pointer" in entry else entry["oid"])
-    return {"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid}
+    return {"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": entry and content_id(entry)}
 
 
 def refuse_pull_requests(request: Request) -> None:
