@@ -336,8 +336,8 @@ def jobs(texts: Path, seeds: tuple[int, ...] = SEEDS) -> dict[str, tuple[Callabl
     sets = [*OPINION_LANGS.items(), *KIT_SETS]
     calls = [(measure_shipped, (texts,)), (measure_images, (texts,)), (measure_hidden_words, (texts,))]
     for seed in seeds:  # the first seed of everything comes before the others: a table fills up evenly
-        calls += [(measure, (name, lang, size, seed, texts)) for name, lang in sets for size in num_labels(name)]
         calls += [(measure_pairs, (lang, seed, texts)) for lang in LANGS]
+        calls += [(measure, (name, lang, size, seed, texts)) for name, lang in sets for size in num_labels(name)]
         calls += [(measure_few, (seed, texts))]
         if seed == seeds[0]:
             calls += [(measure_teacher, (name, lang, texts)) for name, lang in sets]
