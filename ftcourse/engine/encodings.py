@@ -173,15 +173,15 @@ def judge(path: Path, found: Scan, lang: str) -> str:
     best, value = order[0]
     if best == "utf-8":
         raise damaged(path, best, bad_bytes(path, best))
-    others = [(one, other) for one, other in order[1:] if not same(best, one, found)]
-    close = [one for one, other in others if value - other < MARGIN]
-    if close:
-        raise unclear(path, [best, *close], found)
     sample = " ".join(word.decode(best, "replace") for word in found.words)
     if surprise(sample) > limit(len(found.words)):
         line, column, bytes_found = bad_bytes(path, "utf-8")
         tried = ", ".join(("utf-8", *OLD))
         raise trouble("encoding", name=path.name, line=line, column=column, found=bytes_found.hex(" "), tried=tried)
+    others = [(one, other) for one, other in order[1:] if not same(best, one, found)]
+    close = [one for one, other in others if value - other < MARGIN]
+    if close:
+        raise unclear(path, [best, *close], found)
     return best
 
 
@@ -260,8 +260,10 @@ FEW = 3  # words that may be valid UTF-8 by chance
 def rather_old(found: Scan, lang: str) -> bool:
     """Whether what is valid UTF-8 is a word or two of an old encoding, which happen to be valid.
 
-    >>> rather_old(Scan(words={"学前".encode("gb18030"): None}), "zh"), rather_old(Scan(words={"é".encode(): None}), "en")
-    (True, False)
+    >>> rather_old(Scan(words={"学前".encode("gb18030"): None}), "zh")
+    True
+    >>> rather_old(Scan(words={"é".encode(): None}), "en")
+    False
     """
     if not 0 < len(found.words) <= FEW:
         return False
@@ -287,12 +289,13 @@ def lost_byte(path: Path, encoding: str) -> tuple[int, int, bytes] | None:
     """
     line = 0
     for block in blocks(path):
-        for number in strange_lines(block.decode(encoding)):
-            raw = block.split(b"\n")[number]
-            for word in WORD.finditer(raw):
+        strange = strange_lines(block.decode(encoding))
+        lines = block.split(b"\n") if strange else []
+        for number in strange:
+            for word in WORD.finditer(lines[number]):
                 if (start := first_lost(word[0], encoding)) is not None:
                     at = word.start() + start
-                    return line + number + 1, at + 1, raw[at : at + 1]
+                    return line + number + 1, at + 1, lines[number][at : at + 1]
         line += block.count(b"\n")
     return None
 

@@ -1,5 +1,5 @@
-"""How likely letters are in Arabic, Chinese and Western texts: what tells a text from the rubbish that bytes become when
-they are read in an encoding that is not theirs."""
+"""How likely letters are in Arabic, Chinese and Western texts: what tells a text from the rubbish that bytes become
+when they are read in an encoding that is not theirs."""
 
 from functools import cache
 
