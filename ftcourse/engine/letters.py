@@ -24,9 +24,10 @@ TRADITIONAL = (
 WESTERN = "éèàçêâîôûëïüöäßáíóúñãõåæøœÿìòùýğışžščřěłąęż"
 MARKS = "‘’“”–—…«»·¿¡،؛؟ـ٪، 。，、！？：；（）《》「」『』【】～"
 
-OTHER, LATIN, SMALL, CAPITAL, ARAB, VOWEL, HAN, SIGN, MARK, BROKEN = KINDS = range(10)  # kinds of characters
+OTHER, LATIN, SMALL, CAPITAL, ARAB, VOWEL, HAN, KANA, SIGN, MARK, BROKEN = KINDS = range(11)  # kinds of characters
 
-USUAL = (-9, 0, -4.5, -6, -3.1, -4.5, -7.2, -7, -4.5, -9)  # what a character of each kind costs in a text
+# What a character of each kind costs in a text. Kana costs little more than that, but is seldom in these languages.
+USUAL = (-9, 0, -4.5, -6, -3.1, -4.5, -7.2, -5.5, -7, -4.5, -9)
 
 UNLIKELY = {  # what one kind costs beside another
     (ARAB, LATIN): 6,
@@ -100,7 +101,7 @@ def tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for common in (TRADITIONAL, SIMPLIFIED):
         put(common[:100], HAN, -5.6)
     put(map(chr, [*range(0x391, 0x3CA), *range(0x410, 0x450)]), OTHER, -7.5)
-    put(map(chr, range(0x3041, 0x3100)), OTHER, -8)
+    put(map(chr, range(0x3041, 0x3100)), KANA, -8)
     put(MARKS, MARK, -4.5)
     put("\xa0\u3000\u200c\u200d\u200e\u200f\xad", MARK, -6)
     put(map(chr, [*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B)]), MARK, -8)
