@@ -23,6 +23,9 @@ PAIRS = [(lang, encoding) for lang, old in OLD.items() for encoding in (*UNICODE
 WESTERN = (
     "Café très agréable, déjà vu! Où est l’hôtel? Das Frühstück war süß – schöne Größe. El niño comió aquí. «Naïve»."
 )
+NEIGHBOURS = (
+    8  # letters that a lost byte may change, in an encoding of two bytes a letter, before others are right again
+)
 SLOW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -78,7 +81,7 @@ def test_no_text_is_garbled_where_a_byte_is_lost_or_changed(texts, tmp_path, pai
         place = data.draw(st.sampled_from(places))
         other = data.draw(st.sampled_from([b"", *(bytes([n]) for n in range(0x80, 0x100))]))
         broken = content[:place] + other + content[place + 1 :]
-        assert garbled(broken, wanted, tmp_path / "a.csv", said) <= 3
+        assert garbled(broken, wanted, tmp_path / "a.csv", said) <= NEIGHBOURS
 
 
 LETTERS = {

@@ -141,15 +141,19 @@ class Swallowed:
     separator: str
     seen: list[set | None]
     long: list[tuple[int, list[list[str]]]] = field(default_factory=list)
+    few: list[int] = field(default_factory=list)  # the columns that have few different values so far
+
+    def __post_init__(self):
+        self.few = [*range(len(self.seen))]
 
     def note(self, line: int, cells: list[str], lines: list[str]) -> None:
         """Heed a record: its values where it is one line, and where it is more, whether its lines may be records."""
         if len(lines) == 1:
-            for place, cell in enumerate(cells):
-                known = self.seen[place]
-                if known is not None:
-                    known.add(cell)
-                    self.seen[place] = None if len(known) > MANY else known
+            for place in self.few:
+                self.seen[place].add(cells[place])
+                if len(self.seen[place]) > MANY:
+                    self.seen[place] = None
+                    self.few = [one for one in self.few if one != place]
         elif len(self.long) < 1000 and len(self.seen) > 1:
             parts = [split_line(part, self.separator) for part in lines]
             if all(len(part) == len(self.seen) for part in parts):
@@ -184,11 +188,12 @@ def regular(
     for line, cells, lines in chained(start[place + 1 :], found):
         if not cells:
             continue
-        if any(cells[size:]):
+        if len(cells) > size and any(cells[size:]):
             raise Irregular("extra_cells", line=line)
         if reading == "plain" and (len(cells) != size or (size == 1 and lines[0][0] == '"' == lines[0].rstrip()[-1])):
             raise Irregular("stray_quote", line=line, last=line)
-        cells = cells[:size] + [""] * (size - len(cells))
+        if len(cells) != size:
+            cells = cells[:size] + [""] * (size - len(cells))
         if reading != "plain":
             swallowed.note(line, cells, lines)
         yield line, cells

@@ -6,6 +6,7 @@ wins under which the words of the file are clearly the likeliest; where none is,
 import codecs
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -147,6 +148,8 @@ def ranked(found: Scan, encodings: tuple[str, ...], lang: str) -> list[tuple[str
     'cp1256'
     """
     texts = {one: [word.decode(one, "replace") for word in found.words] for one in encodings}
+    if len(found.words) <= MENDED:
+        texts |= {one: [mended(word, one) for word in found.words] for one in encodings if one in TWO_BYTES}
     values = {one: likelihoods(texts[one])[0].sum() + KNOWN_LANGUAGE * (one in ENCODINGS[lang]) for one in encodings}
     return sorted(((one, float(value)) for one, value in values.items()), key=lambda entry: -entry[1])
 
@@ -254,6 +257,7 @@ def known_encoding(given: str) -> str:
         raise trouble("unknown_encoding", given=given, known=", ".join(("utf-8", "utf-16", *OLD))) from None
 
 
+MENDED = 20  # words: among so few, a broken one counts
 FEW = 3  # words that may be valid UTF-8 by chance
 
 
@@ -272,6 +276,8 @@ def rather_old(found: Scan, lang: str) -> bool:
 
 
 RARE = -31.0  # what three letters side by side cost where they may come from bytes paired wrongly
+NEAR = 8  # letters before a rare one among which a byte may be lost
+TESTED = 500  # lines of a block, at most
 LOST = 15.0  # how much likelier the letters must be without a byte: e to this power
 
 
@@ -291,7 +297,7 @@ def lost_byte(path: Path, encoding: str) -> tuple[int, int, bytes] | None:
     for block in blocks(path):
         strange = strange_lines(block.decode(encoding))
         lines = block.split(b"\n") if strange else []
-        for number in strange:
+        for number in strange[:TESTED]:
             for word in WORD.finditer(lines[number]):
                 if (start := first_lost(word[0], encoding)) is not None:
                     at = word.start() + start
@@ -313,12 +319,39 @@ def strange_lines(text: str) -> list[int]:
 
 
 def first_lost(word: bytes, encoding: str) -> int | None:
-    """The place in a word of a byte without which all after it is far likelier, or None."""
+    """The place in a word of a byte without which what follows is far likelier, or None; looked for near rare letters.
+
+    >>> word = "这家餐厅的菜真好吃".encode("gb18030")
+    >>> first_lost(word, "gb18030"), first_lost(word[:4] + word[5:] + b"\\xa3", "gb18030")
+    (None, 4)
+    """
     text = word.decode(encoding)
     starts = np.cumsum([0, *(len(character.encode(encoding)) for character in text)])[:-1]
-    places = [start for start in starts.tolist() if word[start] > 0x7F][:500]
-    rest = [word[start:].decode(encoding, "replace") for start in places]
-    without = [word[start + 1 :].decode(encoding, "replace") for start in places]
-    gains = likelihoods(without)[0] - likelihoods(rest)[0] if places else np.zeros(1)
+    prices = prices_of(text)
+    strange = np.flatnonzero(prices[:-2] + prices[1:-1] + prices[2:] < RARE)[:NEAR]
+    near = sorted({start for place in strange.tolist() for start in starts[max(place - NEAR, 0) : place + 3].tolist()})
+    places = [start for start in near if word[start] > 0x7F]
+    if not places:
+        return None
+    ends = [start + 6 * NEAR for start in places]
+    rest = [word[start:end].decode(encoding, "ignore") for start, end in zip(places, ends, strict=True)]
+    without = [word[start + 1 : end].decode(encoding, "ignore") for start, end in zip(places, ends, strict=True)]
+    gains = likelihoods(without)[0] - likelihoods(rest)[0]
     best = int(gains.argmax())
     return places[best] if gains[best] > LOST else None
+
+
+def mended(word: bytes, encoding: str) -> str:
+    """A word in a two-byte encoding; where it is not valid, the likeliest one without a byte, with a sign for that.
+
+    >>> mended("好吃".encode("big5"), "big5hkscs"), mended("真好吃".encode("gb18030")[1:], "gb18030")
+    ('好吃', '好吃\ufffd')
+    """
+    try:
+        return word.decode(encoding)
+    except UnicodeDecodeError:
+        texts = [word.decode(encoding, "replace")]
+    for place in range(min(len(word), 200)):
+        with suppress(UnicodeDecodeError):
+            texts.append((word[:place] + word[place + 1 :]).decode(encoding) + "\ufffd")
+    return texts[int(likelihoods(texts)[0].argmax())]

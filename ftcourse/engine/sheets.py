@@ -7,6 +7,7 @@ from datetime import date, datetime, time
 from itertools import islice
 from pathlib import Path
 
+from ftcourse.engine.folders import reason
 from ftcourse.engine.messages import trouble
 from ftcourse.engine.names import find_header, has_columns
 
@@ -43,7 +44,10 @@ def opened_book(path: Path):
 
     with open(path, "rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of styles and extensions that are not heeded
-        book = load_workbook(file, read_only=True, data_only=True)
+        try:
+            book = load_workbook(file, read_only=True, data_only=True)
+        except Exception as error:  # whatever is in a broken one, openpyxl may stumble over it
+            raise trouble("unreadable", name=path.name, reason=reason(error)) from error
         try:
             yield book
         finally:

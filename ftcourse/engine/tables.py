@@ -23,7 +23,7 @@ from ftcourse.engine.folders import reason
 from ftcourse.engine.formats import MARKUP, kind_of, unpacked
 from ftcourse.engine.jsons import json_table
 from ftcourse.engine.messages import trouble
-from ftcourse.engine.names import chosen_columns, plain_name
+from ftcourse.engine.names import chosen_columns
 from ftcourse.engine.sheets import excel_rows
 
 CSV_OPTIONS = {"encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""]}
@@ -168,7 +168,7 @@ def written(rows: Iterator[tuple[int, list]], source: dict, cache_dir: str) -> D
     """
     header = next(rows, (0, []))[1]
     chosen_columns(header, source)
-    names = unique([plain_name(name) for name in header])
+    names = unique(header)
     schema = pa.schema([(name, pa.string()) for name in names])
     folder = Path(cache_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -250,7 +250,7 @@ def read_file(table: TableFile, columns: Sequence[str], lang: str, cache_dir: st
     if kind == "xlsx":
         try:
             return written(excel_rows(path, name, columns, table.sheet), source, cache_dir), "xlsx"
-        except (OSError, KeyError, TypeError, AttributeError, IndexError, BadZipFile, SyntaxError) as error:
+        except (KeyError, TypeError, AttributeError, IndexError, BadZipFile, SyntaxError) as error:
             raise trouble("unreadable", name=name, reason=reason(error)) from error
     if table.sheet is not None:
         raise trouble("no_sheets", name=name, given=table.sheet)
