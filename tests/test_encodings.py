@@ -1,6 +1,7 @@
 """In which encoding a table is: read right or refused, and never garbled."""
 
 import random
+from functools import cache
 from itertools import product
 
 import pytest
@@ -29,8 +30,8 @@ NEIGHBOURS = (
 SLOW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@pytest.fixture(scope="module")
-def texts() -> dict[str, list[str]]:
+@cache
+def reviews() -> dict[str, list[str]]:
     """Reviews by language, without quotation marks and breaks; the English ones with words from the rest of Europe."""
     found = {lang: load_dataset(*Kit(lang).dataset("reviews"))["train"]["text"][:500] for lang in OLD}
     words = WESTERN.split()
@@ -58,8 +59,8 @@ def garbled(content: bytes, wanted: str, path, lang: str) -> int:
 
 @pytest.mark.parametrize(("lang", "encoding"), PAIRS)
 @pytest.mark.parametrize("said", ENCODINGS)
-def test_a_whole_file_is_read_right_whichever_language_is_set(texts, tmp_path, lang, encoding, said):
-    content = table(texts[lang][:40]).encode(encoding, "ignore")
+def test_a_whole_file_is_read_right_whichever_language_is_set(tmp_path, lang, encoding, said):
+    content = table(reviews()[lang][:40]).encode(encoding, "ignore")
     (tmp_path / "a.csv").write_bytes(content)
     found = find_encoding(tmp_path / "a.csv", said)
     assert content.decode(found) == content.decode("gb18030" if encoding == "gb2312" else encoding)
@@ -67,10 +68,10 @@ def test_a_whole_file_is_read_right_whichever_language_is_set(texts, tmp_path, l
 
 @SLOW
 @given(pair=st.sampled_from(PAIRS), said=st.sampled_from([*ENCODINGS]), seed=st.integers(0, 10**6), data=st.data())
-def test_no_text_is_garbled_where_a_byte_is_lost_or_changed(texts, tmp_path, pair, said, seed, data):
+def test_no_text_is_garbled_where_a_byte_is_lost_or_changed(tmp_path, pair, said, seed, data):
     lang, encoding = pair
     draw = random.Random(seed)
-    chosen = draw.sample(texts[lang], draw.choice((1, 3, 30)))
+    chosen = draw.sample(reviews()[lang], draw.choice((1, 3, 30)))
     chosen = [text[: draw.choice((2, 8, 300))] for text in chosen]
     content = table(chosen).encode(encoding, "ignore")
     wanted = content.decode("gb18030" if encoding == "gb2312" else encoding).lstrip("\ufeff")
@@ -149,8 +150,8 @@ def test_too_few_letters_to_tell_are_refused_with_what_they_may_be(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "place"), [*product([5_000, 60_000], ["start", "end"])])
-def test_a_large_file_is_judged_by_all_its_parts(texts, tmp_path, number, place):
-    plain, foreign = ["nothing but plain letters"] * number, texts["zh"][:40]
+def test_a_large_file_is_judged_by_all_its_parts(tmp_path, number, place):
+    plain, foreign = ["nothing but plain letters"] * number, reviews()["zh"][:40]
     lines = [*foreign, *plain] if place == "start" else [*plain, *foreign]
     content = table(lines).encode("gb18030")
     assert len(content) > BLOCK or number == 5_000

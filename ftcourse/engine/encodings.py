@@ -5,7 +5,7 @@ wins under which the words of the file are clearly the likeliest; where none is,
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ UNWANTED = re.compile("[\0\u0a00]")  # in UTF-16: nothing, and the end of a line
 WORD = re.compile(rb"[\x30-\xff]*[\x80-\xff][\x30-\xff]*")  # no letter of an old encoding has a byte below 0x30
 BLOCK = 1 << 20
 MARGIN = 4.0  # how much likelier the best reading must be than the next: e to this power
+WITHOUT = 3.0  # and how much without the word that speaks loudest for it
 KNOWN_LANGUAGE = 1.5  # what the language counts
 STRANGE = 2.0  # from this surprise on, a reading is no text
 
@@ -141,17 +142,39 @@ def same(one: str, other: str, found: Scan) -> bool:
     return all(bytes([n]).decode(one, "replace") == bytes([n]).decode(other, "replace") for n in found.high)
 
 
-def ranked(found: Scan, encodings: tuple[str, ...], lang: str) -> list[tuple[str, float]]:
-    """The encodings with how likely the words are in them, as a logarithm: the likeliest first.
+def word_values(found: Scan, encodings: Sequence[str]) -> dict[str, np.ndarray]:
+    """How likely each word is in each encoding, as a logarithm.
 
-    >>> ranked(Scan(words={"جيد".encode("cp1256"): None}), OLD, "ar")[0][0]
+    >>> values = word_values(Scan(words={"جيد".encode("cp1256"): None}), OLD)
+    >>> max(values, key=lambda one: values[one].sum())
     'cp1256'
     """
     texts = {one: [word.decode(one, "replace") for word in found.words] for one in encodings}
     if len(found.words) <= MENDED:
         texts |= {one: [mended(word, one) for word in found.words] for one in encodings if one in TWO_BYTES}
-    values = {one: likelihoods(texts[one])[0].sum() + KNOWN_LANGUAGE * (one in ENCODINGS[lang]) for one in encodings}
-    return sorted(((one, float(value)) for one, value in values.items()), key=lambda entry: -entry[1])
+    return {one: likelihoods(known)[0] for one, known in texts.items()}
+
+
+def ranked(values: dict[str, np.ndarray], lang: str) -> list[str]:
+    """The encodings, the likeliest first; those of the language have a little more weight.
+
+    >>> ranked({"cp1252": np.array([-9.0, -5.0]), "cp1256": np.array([-6.0, -7.0])}, "en")
+    ['cp1252', 'cp1256']
+    """
+    return sorted(values, key=lambda one: -values[one].sum() - KNOWN_LANGUAGE * (one in ENCODINGS[lang]))
+
+
+def clearly(best: np.ndarray, other: np.ndarray, known: float = 0.0) -> bool:
+    """Whether words are much likelier in one encoding than in another, and likelier still without the best of them,
+    which may be one with a broken byte.
+
+    >>> best = np.array([-9.0, -9.0])
+    >>> clearly(best, np.array([-20.0, -9.0])), clearly(best, np.array([-13.0, -13.0]))
+    (False, True)
+    """
+    gains = best - other
+    sure = gains.sum() + known
+    return bool(sure >= MARGIN and (len(gains) < 2 or sure - gains.max() >= WITHOUT))
 
 
 def limit(words: int) -> float:
@@ -172,8 +195,8 @@ def judge(path: Path, found: Scan, lang: str) -> str:
     ...     judge(Path(folder, "a.csv"), scan(Path(folder, "a.csv")), "en")
     'big5hkscs'
     """
-    order = ranked(found, ("utf-8", *OLD), lang)
-    best, value = order[0]
+    values = word_values(found, ("utf-8", *OLD))
+    best, *others = ranked(values, lang)
     if best == "utf-8":
         raise damaged(path, best, bad_bytes(path, best))
     sample = " ".join(word.decode(best, "replace") for word in found.words)
@@ -181,8 +204,9 @@ def judge(path: Path, found: Scan, lang: str) -> str:
         line, column, bytes_found = bad_bytes(path, "utf-8")
         tried = ", ".join(("utf-8", *OLD))
         raise trouble("encoding", name=path.name, line=line, column=column, found=bytes_found.hex(" "), tried=tried)
-    others = [(one, other) for one, other in order[1:] if not same(best, one, found)]
-    close = [one for one, other in others if value - other < MARGIN]
+    known = {one: KNOWN_LANGUAGE * (one in ENCODINGS[lang]) for one in values}
+    others = [one for one in others if not same(best, one, found)]
+    close = [one for one in others if not clearly(values[best], values[one], known[best] - known[one])]
     if close:
         raise unclear(path, [best, *close], found)
     return best
@@ -226,10 +250,10 @@ def find_encoding(path: Path, lang: str, given: str | None = None) -> str:
         name = strict = wide_encoding(path, found)
         if not name and found.zeros * 2 > found.lines:
             raise damaged(path, *likely_wide(path))
-        if not name and found.valid and not rather_old(found, lang):
+        if not name and found.valid and not rather_old(found):
             name = strict = "utf-8"
         elif not name and found.valid:
-            raise unclear(path, ["utf-8", ranked(found, OLD, lang)[0][0]], found)
+            raise unclear(path, ["utf-8", ranked(word_values(found, OLD), lang)[0]], found)
         elif not name:
             name = strict = judge(path, found, lang)
     if place := bad_bytes(path, strict):
@@ -261,18 +285,18 @@ MENDED = 20  # words: among so few, a broken one counts
 FEW = 3  # words that may be valid UTF-8 by chance
 
 
-def rather_old(found: Scan, lang: str) -> bool:
+def rather_old(found: Scan) -> bool:
     """Whether what is valid UTF-8 is a word or two of an old encoding, which happen to be valid.
 
-    >>> rather_old(Scan(words={"学前".encode("gb18030"): None}), "zh")
+    >>> rather_old(Scan(words={"学前".encode("gb18030"): None}))
     True
-    >>> rather_old(Scan(words={"é".encode(): None}), "en")
+    >>> rather_old(Scan(words={"é".encode(): None}))
     False
     """
     if not 0 < len(found.words) <= FEW:
         return False
-    order = dict(ranked(found, ("utf-8", *OLD), lang))
-    return max(order.values()) > order["utf-8"] + MARGIN
+    values = {one: float(known.sum()) for one, known in word_values(found, ("utf-8", *OLD)).items()}
+    return max(values.values()) > values["utf-8"] + MARGIN
 
 
 RARE = -31.0  # what three letters side by side cost where they may come from bytes paired wrongly
