@@ -236,7 +236,7 @@ def find_encoding(path: Path, lang: str, given: str | None = None) -> str:
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "a.csv").write_bytes("text\\nرائع جدا\\n".encode("cp1256"))
+    ...     _ = Path(folder, "a.csv").write_bytes("text\\nالطعام لذيذ جدا والمكان جميل\\n".encode("cp1256"))
     ...     find_encoding(Path(folder, "a.csv"), "ar")
     'cp1256'
     """
