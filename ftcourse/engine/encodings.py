@@ -166,15 +166,15 @@ def ranked(values: dict[str, np.ndarray], lang: str) -> list[str]:
 
 def clearly(best: np.ndarray, other: np.ndarray, known: float = 0.0) -> bool:
     """Whether words are much likelier in one encoding than in another, and likelier still without the best of them,
-    which may be one with a broken byte.
+    which may be one with a broken byte. Words that read the same in both, or as likely, do not count.
 
     >>> best = np.array([-9.0, -9.0])
-    >>> clearly(best, np.array([-20.0, -9.0])), clearly(best, np.array([-13.0, -13.0]))
+    >>> clearly(best, np.array([-20.0, -9.5])), clearly(best, np.array([-13.0, -13.0]))
     (False, True)
     """
     gains = best - other
     sure = gains.sum() + known
-    return bool(sure >= MARGIN and (len(gains) < 2 or sure - gains.max() >= WITHOUT))
+    return bool(sure >= MARGIN and (np.count_nonzero(gains) < 2 or sure - gains.max() >= WITHOUT))
 
 
 def limit(words: int) -> float:
@@ -301,7 +301,6 @@ def rather_old(found: Scan) -> bool:
 
 RARE = -31.0  # what three letters side by side cost where they may come from bytes paired wrongly
 NEAR = 8  # letters before a rare one among which a byte may be lost
-TESTED = 500  # lines of a block, at most
 LOST = 15.0  # how much likelier the letters must be without a byte: e to this power
 
 
@@ -317,11 +316,11 @@ def lost_byte(path: Path, encoding: str) -> tuple[int, int, bytes] | None:
     ...     lost_byte(Path(folder, "a.csv"), "gb18030")
     (1, 9, b'\\xc4')
     """
-    line = 0
+    line, tried = 0, set()
     for block in blocks(path):
-        strange = strange_lines(block.decode(encoding))
+        strange = strange_lines(block.decode(encoding), tried)
         lines = block.split(b"\n") if strange else []
-        for number in strange[:TESTED]:
+        for number in strange:
             for word in WORD.finditer(lines[number]):
                 if (start := first_lost(word[0], encoding)) is not None:
                     at = word.start() + start
@@ -330,16 +329,19 @@ def lost_byte(path: Path, encoding: str) -> tuple[int, int, bytes] | None:
     return None
 
 
-def strange_lines(text: str) -> list[int]:
-    """The numbers of the lines with three unlikely letters side by side.
+def strange_lines(text: str, tried: set[str]) -> list[int]:
+    """The numbers of the lines with three unlikely letters side by side, other than those tried before.
 
-    >>> strange_lines("好吃\\n魑魅魍魉\\n")
-    [1]
+    >>> tried = set()
+    >>> strange_lines("好吃\\n魑魅魍魉\\n", tried), strange_lines("魑魅魍魉\\n", tried)
+    ([1], [])
     """
     prices = prices_of(text)
-    places = np.flatnonzero(prices[:-2] + prices[1:-1] + prices[2:] < RARE)
+    places = np.flatnonzero(prices[:-2] + prices[1:-1] + prices[2:] < RARE).tolist()
+    fresh = [place for place in places if text[place : place + 3] not in tried]
+    tried.update(text[place : place + 3] for place in fresh)
     ends = np.flatnonzero(codes_of(text) == ord("\n"))
-    return np.unique(np.searchsorted(ends, places)).tolist()
+    return np.unique(np.searchsorted(ends, fresh)).tolist()
 
 
 def first_lost(word: bytes, encoding: str) -> int | None:
