@@ -55,6 +55,8 @@ app = typer.Typer(help=say("app"), no_args_is_help=True, add_completion=False, p
 Lang = Annotated[str, typer.Option(help=say("lang"), callback=check_lang)]
 Table = Annotated[Path, typer.Argument(help=say("table"))]
 Text = Annotated[list[str], typer.Option(help=say("text"))]
+Encoding = Annotated[str | None, typer.Option(help=say("encoding"))]
+Sheet = Annotated[str | None, typer.Option(help=say("sheet"))]
 
 
 @contextmanager
@@ -98,17 +100,21 @@ def finetune(
     lr: Annotated[float | None, typer.Option(help=say("lr"))] = None,
     seed: Annotated[int | None, typer.Option(help=say("seed"))] = None,
     resume: Annotated[bool, typer.Option("--resume", help=say("resume"))] = False,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
 ) -> None:
     with told(lang, "stopped"):
         from dataclasses import replace
 
         from ftcourse import finetune as chapter
+        from ftcourse.engine.report import load_report
+        from ftcourse.engine.tables import TableFile
 
         given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
         given = {name: value for name, value in given.items() if value is not None}
         config = replace(chapter.default_config(model), **given)
         chapter.finetune(
-            table,
+            TableFile(table, encoding, sheet),
             text=text,
             label=label,
             lang=lang,
@@ -118,7 +124,14 @@ def finetune(
             config=config,
             resume=resume,
         )
+        tell_encoding(load_report(out).source)
         typer.echo(say("saved", folder=out, report=out / "report.html"))
+
+
+def tell_encoding(source: dict) -> None:
+    """One line about the encoding in which a table was read, where it is none that goes without saying."""
+    if source["encoding"] not in ("utf-8", "utf-8-sig", "parquet", "xlsx"):
+        typer.echo(say("read_as", name=source["name"], encoding=source["encoding"]))
 
 
 def neutral(cell: object) -> str:
@@ -150,9 +163,11 @@ def stamp(path: Path) -> list:
     return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
 
 
-def part_of(out: Path, model: Path, table: Path, columns: list[str], raw: bool, lang: str) -> Path:
+def part_of(
+    out: Path, model: Path, table: Path, columns: list[str], raw: bool, lang: str, how: tuple = (None, None)
+) -> Path:
     """Where the answers go until all are there: for the same call, model and table, the same file."""
-    call = json.dumps([str(model), stamp(model), str(table), stamp(table), columns, raw, lang])
+    call = json.dumps([str(model), stamp(model), str(table), stamp(table), columns, raw, lang, how])
     return out.with_name(f".{out.name}.{hashlib.sha256(call.encode()).hexdigest()[:8]}.part")
 
 
@@ -208,19 +223,22 @@ def predict(
     lang: Lang = DEFAULT_LANG,
     raw: Annotated[bool, typer.Option("--raw", help=say("raw"))] = False,
     force: Annotated[bool, typer.Option("--force", help=say("force"))] = False,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
 ) -> None:
     with told(lang, "stopped_answers"):
         from ftcourse.engine.progress import quiet_libraries
-        from ftcourse.engine.tables import plain_texts
+        from ftcourse.engine.tables import TableFile, read_texts
         from ftcourse.inference import Predictor
 
         if out.exists() and not force:
             raise FileExistsError(say("file_exists", name=str(out)))
-        part, work = part_of(out, model, table, text, raw, lang), out.with_name(f".{out.name}.work")
+        part = part_of(out, model, table, text, raw, lang, (encoding, sheet))
+        work = out.with_name(f".{out.name}.work")
         try:
             part.touch()
             with quiet_libraries():
-                rows = plain_texts(table, text, lang, str(work))
+                rows, source = read_texts(TableFile(table, encoding, sheet), text, lang, str(work))
                 predictor = Predictor(model)
                 counts = write_answers(part, rows, predictor, text, raw)
                 os.replace(part, out)
@@ -235,6 +253,7 @@ def predict(
                     for suffix in (".part", ".json"):
                         part.with_suffix(suffix).unlink(missing_ok=True)
             shutil.rmtree(work, ignore_errors=True)
+        tell_encoding(source)
         typer.echo(say("answered", rows=counts["rows"], answered=counts["answered"], name=out))
         if counts["cells"]:
             typer.echo(say("neutralised", cells=counts["cells"]))

@@ -18,9 +18,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Eval
 
 from ftcourse import finetune as chapter
 from ftcourse.engine.cleaning import label_order, prepare, row_keys, sort_rows
+from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import MARK
 from ftcourse.engine.report import load_report
-from ftcourse.engine.tables import find_encoding, plain_texts
+from ftcourse.engine.tables import plain_texts
 from ftcourse.finetune import finetune
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
@@ -403,22 +404,26 @@ def bad_tables(tmp_path, frame) -> dict:
         "cells": (
             file("c.csv", "review,stars\na,1\nb,2,3\n"),
             {},
-            "cannot read 'c.csv': .*Expected 2 fields in line 3",
+            "line 3: a row of 'c.csv' has more cells than the header",
         ),
-        "quote": (file("q.csv", 'review,stars\na,1\n"b,2\n'), {}, "cannot read 'q.csv': .*EOF inside string"),
-        "json": (file("j.jsonl", '{"review": "a", "stars": 1}\n{"review"\n'), {}, "cannot read 'j.jsonl': "),
+        "quote": (file("q.csv", 'review,stars\n"a, x",1\n"b,2\n'), {}, "'q.csv', line 3: a quotation mark opens here"),
+        "json": (
+            file("j.jsonl", '{"review": "a", "stars": 1}\n{"review"\n'),
+            {},
+            "'j.jsonl', line 2, column 10: expected",
+        ),
         "parquet": (file("p.parquet", b"PAR1 not really"), {}, "cannot read 'p.parquet': "),
-        "excel": (file("x.xlsx", b"not a workbook"), {}, "cannot read 'x.xlsx': "),
+        "excel": (file("x.xlsx", b"PK\x03\x04 not a workbook"), {}, "cannot read 'x.xlsx': "),
         "text column": (
             frame,
             {"text": "reviews"},
-            "'table' has no column 'reviews', or more than one; its columns: 'review', 'stars'",
+            "'table' has no column 'reviews'; its columns: 'review', 'stars'",
         ),
         "label column": (frame, {"label": "star"}, "'table' has no column 'star'"),
         "column in file": (
             file("n.csv", "a,b\n1,2\n"),
             {},
-            "'n.csv' has no column 'review', or more than one; its columns: 'a', 'b'",
+            "'n.csv' has no column 'review'; its first row reads 'a', 'b'. If that is data",
         ),
         "same column": (frame, {"label": "review"}, "'review' is named twice"),
         "text type": (frame, {"text": 3}, "text is 3; expected the name of a column"),

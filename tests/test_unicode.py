@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from ftcourse.engine.cleaning import prepare
-from ftcourse.engine.tables import find_encoding, plain_texts
+from ftcourse.engine.encodings import find_encoding
+from ftcourse.engine.tables import plain_texts
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from ftcourse.tokens import show_tokens

@@ -9,6 +9,7 @@ from pathlib import Path
 from ftcourse.engine.checks import LANGS, known
 from ftcourse.engine.messages import speaking, trouble
 from ftcourse.engine.run import plan_of
+from ftcourse.engine.tables import TableFile
 
 
 def in_its_language(function: Callable) -> Callable:
@@ -60,10 +61,12 @@ def call_of(table: object, columns: list[str], model: str | Path | None, validat
     >>> call_of("data/a.csv", ["text", "label"], None, 0.1, TrainConfig(), "en")["table"]
     'a.csv'
     """
-    table = Path(table).name if isinstance(table, str | Path) else type(table).__name__
+    known = isinstance(table, TableFile)
+    how = {"encoding": table.encoding, "sheet": table.sheet} if known else {"encoding": None, "sheet": None}
+    table = table.name if known else Path(table).name if isinstance(table, str | Path) else type(table).__name__
     model = str(Path(model).resolve()) if model and Path(model).is_dir() else model
     call = {"table": table, "columns": columns, "model": model, "validation": validation, "lang": lang}
-    return call | plan_of(config)
+    return call | how | plan_of(config)
 
 
 def plain(config):

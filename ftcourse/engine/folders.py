@@ -1,5 +1,6 @@
 """Folders that are claimed, filled whole or not at all, and gone on with."""
 
+import errno
 import json
 import os
 import shutil
@@ -74,14 +75,20 @@ def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Path:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file or folder is really on the disk."""
-    if os.name == "nt" and path.is_dir():
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Wait until a file or folder is really on the disk, as far as it can be waited for there.
+
+    Windows, shares on a network and drives in the cloud refuse that for folders, some of them for files, too.
+    """
+    refused = () if path.is_file() else (OSError,)
+    with suppress(*refused):
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+                raise
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

@@ -1,23 +1,30 @@
 """Tables of all kinds, read as texts: the encoding is found out, and each error names file, row and column."""
 
-import csv
-import io
 import re
 import reprlib
-import warnings
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from glob import escape
+from itertools import islice
 from pathlib import Path
+from tempfile import mkdtemp
 from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, Value, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
+from ftcourse.engine.delimited import READINGS, Irregular, find_separator, regular
 from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import reason
+from ftcourse.engine.formats import MARKUP, kind_of, unpacked
+from ftcourse.engine.jsons import json_table
 from ftcourse.engine.messages import trouble
+from ftcourse.engine.names import chosen_columns
+from ftcourse.engine.sheets import excel_rows
 
 CSV_OPTIONS = {"encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""]}
 
@@ -74,31 +81,6 @@ def read_table(path: str | Path, **options) -> Dataset:
         raise trouble("not_read", name=path.name, kind=builder, reason=error.__cause__ or error) from error
 
 
-ONE_COLUMN = "\x1f"  # a character that no text has
-
-
-def find_separator(path: Path, encoding: str, columns: Sequence[str]) -> str:
-    """The character between the cells of a CSV: the one under which its header has the columns.
-
-    Where the header has none of them, there is one column, and commas belong to its texts: `ONE_COLUMN`.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "a.csv").write_text("text;label\\na, b;1\\n")
-    ...     find_separator(Path(folder, "a.csv"), "utf-8", ["text", "label"])
-    ';'
-    """
-    with open(path, encoding=encoding, newline="") as file:
-        start = io.StringIO(file.read(50_000), newline="")
-    headers = {}
-    for separator in ",;\t|":
-        start.seek(0)
-        headers[separator] = next(filter(None, csv.reader(start, delimiter=separator)), [])
-    if all(len(header) == 1 for header in headers.values()):
-        return ONE_COLUMN
-    return max(headers, key=lambda separator: (set(columns) <= {*headers[separator]}, len(headers[separator])))
-
-
 def cell_text(value: object, *, label: bool = False) -> str | None:
     """A cell as a text, None for a gap. A label may also be a whole number or a truth value; else it is a `TypeError`.
 
@@ -136,75 +118,147 @@ def column_texts(values: Sequence, name: str, column: str, *, label: bool = Fals
     return texts
 
 
-def table_rows(path: Path, cache_dir: str, **options) -> Dataset:
-    """What `read_table` reads; its errors in words for those who do not load tables themselves.
+@dataclass(frozen=True)
+class TableFile:
+    """The path of a table, with the encoding of its texts, or the sheet, where they cannot be told from the file.
+
+    >>> TableFile("films.xlsx", sheet="2024").name
+    'films.xlsx'
+    """
+
+    path: str | Path
+    encoding: str | None = None
+    sheet: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the file, without its folders."""
+        return Path(self.path).name
+
+
+TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".xlsx")
+ALSO = (".tab", ".ndjson", ".xls", ".xlsm", ".gz", ".zip", ".bz2", ".xz")  # what is in them decides
+AT_ONCE = 10_000  # rows that are written at a time
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """The names, those that occurred before with a number.
+
+    >>> unique(["note", "", "note", ""])
+    ['note', '', 'note.1', '.1']
+    """
+    found = {}
+    for name in names:
+        number, new = 0, name
+        while new in found:
+            number += 1
+            new = f"{name}.{number}"
+        found[new] = None
+    return [*found]
+
+
+def written(rows: Iterator[tuple[int, list]], source: dict, cache_dir: str) -> Dataset:
+    """The rows as a data set on the disk, with all cells as texts or None; the first row has the columns' names.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "a.csv").write_text("text\\n")
-    ...     table_rows(Path(folder, "a.csv"), folder)
-    Traceback (most recent call last):
-    ValueError: 'a.csv' has no rows; expected a row or more
+    ...     rows = iter([(1, ["text", "label"]), (2, ["Good.", ""])])
+    ...     written(rows, {"name": "a.csv", "columns": ["text"]}, folder)[0]
+    {'text': 'Good.', 'label': None}
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return read_table(path, cache_dir=cache_dir, **options)
-    except ValueError as error:
-        if error.__cause__ is None:
-            raise
-        why = error.__cause__.__cause__ or error.__cause__
-        if isinstance(why, pd.errors.ParserWarning):
-            raise trouble("extra_cells", name=path.name) from None
-        raise trouble("unreadable", name=path.name, reason=reason(why)) from error
+    header = next(rows, (0, []))[1]
+    chosen_columns(header, source)
+    names = unique(header)
+    schema = pa.schema([(name, pa.string()) for name in names])
+    folder = Path(cache_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = Path(mkdtemp(prefix="table-", dir=folder)) / "table.arrow"
+    count = 0
+    with pa.OSFile(str(target), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+        while batch := [cells for _, cells in islice(rows, AT_ONCE)]:
+            columns = [pa.array([cell or None for cell in column], pa.string()) for column in zip(*batch, strict=True)]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+            count += len(batch)
+    if not count:
+        raise trouble("no_rows", name=source["name"])
+    return Dataset.from_file(str(target))
 
 
-def read_csv(path: Path, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset, str]:
-    """A CSV or TSV with each cell as text, None for a gap, and its encoding.
+def read_delimited(path: Path, source: dict, cache_dir: str) -> Dataset:
+    """A CSV, TSV or the like, with each cell as text, None for a gap.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     _ = Path(folder, "a.csv").write_text("text,label\\nGood.,1\\n")
-    ...     read_csv(Path(folder, "a.csv"), ["text", "label"], "en", folder)[0][0]
+    ...     source = {"name": "a.csv", "columns": ["text"], "encoding": "utf-8"}
+    ...     read_delimited(Path(folder, "a.csv"), source, folder)[0]
     {'text': 'Good.', 'label': '1'}
     """
-    encoding = find_encoding(path, lang)
-    separator = "\t" if path.suffix.lower() == ".tsv" else find_separator(path, encoding, columns)
-    header = pd.read_csv(path, sep=separator, encoding=encoding, nrows=0, index_col=False).columns
-    features = Features({name: Value("string") for name in header})
-    options = {"encoding": encoding, "sep": separator, "features": features, "index_col": False}
-    return table_rows(path, cache_dir, **options), encoding
+    encoding, problems = source["encoding"], []
+    separator = find_separator(path, encoding, source["columns"])
+    for reading in READINGS:
+        try:
+            return written(regular(path, encoding, separator, reading, source["columns"]), source, cache_dir)
+        except Irregular as error:
+            problems.append(error)
+    raise trouble(problems[0].key, name=source["name"], **problems[0].values)
 
 
-def read_excel(path: Path) -> pd.DataFrame:
-    """The first sheet of an Excel file, with each cell as text, NaN for a gap; a `ValueError` where it is none."""
+def read_text(path: Path, source: dict, lang: str, given: str | None, cache_dir: str) -> tuple[object, str]:
+    """A table in a text file, JSON or with separators, and its encoding."""
+    encoding = source["encoding"] = find_encoding(path, lang, given)
+    with open(path, encoding=encoding, newline="") as file:
+        start = file.read(10_000)
+    if MARKUP.match(start.lstrip("\ufeff")):
+        raise trouble("foreign", name=source["name"], kind="HTML/XML")
+    if not start.strip("\ufeff \t\r\n"):
+        raise trouble("empty_file", name=source["name"])
+    if start.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+        return pd.DataFrame(json_table(path, encoding, source["name"], source["columns"]), dtype=object), encoding
+    return read_delimited(path, source, cache_dir), encoding
+
+
+def read_parquet(path: Path, name: str, cache_dir: str) -> Dataset:
+    """A Parquet file; from a copy, where its name means something else to those who read it."""
+    folder = Path(cache_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not re.fullmatch(r"[\w .-]+", path.name) or path.suffix != ".parquet" or "::" in str(path):
+        path = Path(shutil.copy(path, Path(mkdtemp(prefix="table-", dir=folder)) / "table.parquet"))
     try:
-        return pd.read_excel(path, dtype=str, keep_default_na=False, na_values=[""], engine="openpyxl")
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise trouble("unreadable", name=path.name, reason=reason(error)) from error
+        rows = read_table(path, cache_dir=cache_dir)
+    except ValueError as error:
+        why = error.__cause__ and (error.__cause__.__cause__ or error.__cause__)
+        raise trouble("unreadable", name=name, reason=reason(why or error)) from error
+    return rows
 
 
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx")
-
-
-def read_file(path: Path, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset | pd.DataFrame, str]:
+def read_file(table: TableFile, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[object, str]:
     """A table from a file, and its encoding; a `ValueError` with the name of the file says what is wrong with it."""
-    if path.suffix.lower() not in TABLES:
-        raise trouble("suffix", name=path.name, known=", ".join(TABLES))
+    path, name = Path(table.path), table.name
+    if path.suffix.lower() not in (*TABLES, *ALSO):
+        raise trouble("suffix", name=name, known=", ".join(TABLES))
     if path.is_dir():
         raise trouble("folder", name=str(path))
     if not path.exists():
         raise trouble("no_file", name=str(path))
     if path.stat().st_size == 0:
-        raise trouble("empty_file", name=path.name)
-    suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        return read_csv(path, columns, lang, cache_dir)
-    if suffix == ".xlsx":
-        return read_excel(path), "xlsx"
-    encoding = "parquet" if suffix == ".parquet" else find_encoding(path, lang)
-    options = {} if suffix == ".parquet" else {"encoding": encoding}
-    return table_rows(path, cache_dir, **options), encoding
+        raise trouble("empty_file", name=name)
+    path, source = unpacked(path, Path(cache_dir)), {"name": name, "columns": [*columns]}
+    kind = kind_of(path) if path.stat().st_size else "empty"
+    if kind == "empty":
+        raise trouble("empty_file", name=name)
+    if kind == "xlsx":
+        try:
+            return written(excel_rows(path, name, columns, table.sheet), source, cache_dir), "xlsx"
+        except (KeyError, TypeError, AttributeError, IndexError, BadZipFile, SyntaxError) as error:
+            raise trouble("unreadable", name=name, reason=reason(error)) from error
+    if table.sheet is not None:
+        raise trouble("no_sheets", name=name, given=table.sheet)
+    if kind == "parquet":
+        return read_parquet(path, name, cache_dir), "parquet"
+    if kind != "text":
+        raise trouble("foreign", name=name, kind=kind)
+    return read_text(path, source, lang, table.encoding, cache_dir)
 
 
 def open_table(table: object, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset | pd.DataFrame, dict]:
@@ -218,27 +272,27 @@ def open_table(table: object, columns: Sequence[str], lang: str, cache_dir: str)
         raise trouble("splits", splits=", ".join(map(repr, table)), first=next(iter(table), None))
     if isinstance(table, pd.DataFrame | Dataset):
         return table, source
-    if not isinstance(table, str | Path):
+    if isinstance(table, str | Path):
+        table = TableFile(table)
+    if not isinstance(table, TableFile):
         raise trouble("table_type", given=type(table).__name__)
     try:
-        rows, encoding = read_file(Path(table), columns, lang, cache_dir)
-    except (OSError, KeyError, UnicodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise trouble("unreadable", name=Path(table).name, reason=reason(error)) from error
-    return rows, source | {"name": Path(table).name, "encoding": encoding}
+        rows, encoding = read_file(table, columns, lang, cache_dir)
+    except (OSError, UnicodeError) as error:
+        raise trouble("unreadable", name=table.name, reason=reason(error)) from error
+    return rows, source | {"name": table.name, "encoding": encoding}
 
 
-def check_table(rows: Dataset | pd.DataFrame, source: dict) -> None:
-    """Make sure that a table has rows and the columns asked for, each once.
+def check_table(rows: Dataset | pd.DataFrame, source: dict) -> list:
+    """The names in a table of the columns asked for; a `ValueError` where one is missing, or where there are no rows.
 
-    >>> check_table(pd.DataFrame({"text": ["Good."]}), {"name": "table", "columns": ["text"]})
+    >>> check_table(pd.DataFrame({" text": ["Good."]}), {"name": "table", "columns": ["text"]})
+    [' text']
     """
-    names = [*(rows.columns if isinstance(rows, pd.DataFrame) else rows.column_names)]
-    for column in source["columns"]:
-        if names.count(column) != 1:
-            listed = ", ".join(map(repr, names)) or "-"
-            raise trouble("no_column", name=source["name"], given=column, columns=listed)
+    found = chosen_columns([*(rows.columns if isinstance(rows, pd.DataFrame) else rows.column_names)], source)
     if len(rows) == 0:
         raise trouble("no_rows", name=source["name"])
+    return found
 
 
 def plain_batch(
@@ -266,21 +320,22 @@ def plain_rows(rows: Dataset | pd.DataFrame, source: dict, new: Sequence[str]) -
     >>> plain_rows(pd.DataFrame({"review": ["Good."], "stars": [5]}), source, ["text", "label"])[0]
     {'text': 'Good.', 'label': '5'}
     """
-    check_table(rows, source)
-    columns, features = dict(zip(source["columns"], new, strict=True)), Features(dict.fromkeys(new, Value("string")))
+    found, features = check_table(rows, source), Features(dict.fromkeys(new, Value("string")))
+    columns = dict(zip(found, new, strict=True))
     options = {"columns": columns, "source": source, "names": None}
     if isinstance(rows, pd.DataFrame):
         return Dataset.from_dict(plain_batch(rows, range(len(rows)), **options), features=features)
-    options["names"] = getattr(rows.features[source["columns"][-1]], "names", None)
-    rows = rows.with_format(None).select_columns(source["columns"])
+    options["names"] = getattr(rows.features[found[-1]], "names", None)
+    rows = rows.with_format(None).select_columns(found)
     how = {"batched": True, "with_indices": True, "remove_columns": rows.column_names, "features": features}
     return rows.map(plain_batch, fn_kwargs=options, **how)
 
 
-def plain_texts(table: object, columns: Sequence[str], lang: str, cache_dir: str) -> Dataset:
-    """The texts of a table without labels, or pairs of them, in the columns `text` and, for pairs, `text_pair`.
+def read_texts(table: object, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset, dict]:
+    """The texts of a table without labels, or pairs of them, in the columns `text` and, for pairs, `text_pair`; and
+    where they came from.
 
-    >>> plain_texts(pd.DataFrame({"review": ["Good.", None]}), ["review"], "en", "")[:]
+    >>> read_texts(pd.DataFrame({"review": ["Good.", None]}), ["review"], "en", "")[0][:]
     {'text': ['Good.', None]}
     """
     if len(columns) not in (1, 2):
@@ -288,4 +343,13 @@ def plain_texts(table: object, columns: Sequence[str], lang: str, cache_dir: str
     if len({*columns}) < len(columns):
         raise trouble("same_column", given=columns[0])
     rows, source = open_table(table, columns, lang, cache_dir)
-    return plain_rows(rows, source, ("text", "text_pair")[: len(columns)])
+    return plain_rows(rows, source, ("text", "text_pair")[: len(columns)]), source
+
+
+def plain_texts(table: object, columns: Sequence[str], lang: str, cache_dir: str) -> Dataset:
+    """The texts of a table, as `read_texts` finds them.
+
+    >>> plain_texts(pd.DataFrame({"review": ["Good.", None]}), ["review"], "en", "")[:]
+    {'text': ['Good.', None]}
+    """
+    return read_texts(table, columns, lang, cache_dir)[0]
