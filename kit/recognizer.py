@@ -173,11 +173,11 @@ def losses(
     """Losses without end, from a step on."""
     lengths, random = [len(rows) for rows in features], np.random.default_rng(first)
     for step, chosen in enumerate(islice(order(lengths), first, None), first):
-        model.config.apply_spec_augment = step >= ENGLISH_STEPS + SHORT_STEPS
+        harder = model.config.apply_spec_augment = step >= ENGLISH_STEPS + SHORT_STEPS
         longest = -(-max(lengths[row] for row in chosen) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         inputs, mask = np.zeros((len(chosen), longest, STRIDE * MEL_BINS), np.float32), []
         for place, row in enumerate(chosen):
-            inputs[place, : lengths[row]] = augmented(features[row], random)
+            inputs[place, : lengths[row]] = augmented(features[row], random) if harder else features[row]
             mask.append([1] * lengths[row])
         with torch.autocast("cpu", torch.bfloat16):
             yield model(
