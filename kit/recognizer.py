@@ -9,6 +9,7 @@ import json
 import random
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -42,12 +43,25 @@ SIZE = {"hidden_size": 160, "num_hidden_layers": 4, "num_attention_heads": 4, "i
 REACH = {"conv_depthwise_kernel_size": 11, "left_max_position_embeddings": 32, "right_max_position_embeddings": 16}
 MASKS = {"mask_time_prob": 0.12, "mask_time_length": 3, "mask_feature_prob": 0.1, "mask_feature_length": 8}
 DROPOUT = {"layerdrop": 0.0, "final_dropout": 0.1, "conformer_conv_dropout": 0.0}
-STEPS, BATCH_SIZE, LR = 12_000, 16, 1e-3
+BATCH_SIZE = 16
 ENGLISH_STEPS, SHORT_STEPS, SHORT = 500, 700, 40  # at first, only clips of so many frames: 1.6 seconds
 WARP, STRIPE = 0.3, 16  # how far mel bands are stretched, as a logarithm; how many of them are hidden at most
 LENGTH_MULTIPLE = 8
 SPECIAL = ["<pad>", "<unk>", "|"]  # the blank of CTC, what is no letter, and the end of a word
 ENGLISH, ARABIC = "abcdefghijklmnopqrstuvwxyz", "ءآأؤإئابةتثجحخدذرزسشصضطظعغفقكلمنهوىي"
+
+
+@dataclass(frozen=True)
+class Round:
+    """A part of the training: its steps, its highest learning rate, and how often it goes through each language."""
+
+    steps: int
+    lr: float
+    times: dict[str, int]
+
+
+# In no other language are letters so far from sounds as in English; Chinese letters are learnt first.
+ROUNDS = (Round(12_000, 1e-3, {"en": 2, "ar": 1, "zh": 1}), Round(10_000, 6e-4, {"en": 3, "ar": 2, "zh": 1}))
 
 
 def extractor() -> SeamlessM4TFeatureExtractor:
@@ -137,19 +151,19 @@ def corpus(tokenizer: Wav2Vec2CTCTokenizer) -> tuple[list[np.ndarray], list[list
     return features, labels
 
 
-def order(lengths: list[int]) -> Iterator[list[int]]:
-    """Shuffled batches of clips, without end: at first short English ones, then short ones, then all.
+def order(lengths: list[int], times: dict[str, int], first: bool) -> Iterator[list[int]]:
+    """Shuffled batches of clips, without end; in the first round short English ones, then short ones, then all.
 
-    On a word or two the letters are found sooner, and sooner in one language than in three. English comes twice as
-    often as the others: in no other language are letters so far from sounds.
+    On a word or two the letters are found sooner, and sooner in one language than in three.
     """
-    rng = random.Random("recognizer")
-    english = [row for row, length in enumerate(lengths[:CLIPS]) if length <= SHORT]
-    short = [row for row, length in enumerate(lengths) if length <= SHORT]
-    for rows, steps in ((english, ENGLISH_STEPS), (short, SHORT_STEPS)):
-        for chosen in islice(batches([lengths[row] for row in rows], BATCH_SIZE, rng), steps):
-            yield [rows[place] for place in chosen]
-    rows = [*range(len(lengths)), *range(CLIPS)]
+    rng = random.Random("recognizer" if first else "recognizer 2")
+    if first:
+        english = [row for row, length in enumerate(lengths[:CLIPS]) if length <= SHORT]
+        short = [row for row, length in enumerate(lengths) if length <= SHORT]
+        for rows, steps in ((english, ENGLISH_STEPS), (short, SHORT_STEPS)):
+            for chosen in islice(batches([lengths[row] for row in rows], BATCH_SIZE, rng), steps):
+                yield [rows[place] for place in chosen]
+    rows = [row for i, lang in enumerate(HEARD) for row in [*range(i * CLIPS, (i + 1) * CLIPS)] * times[lang]]
     for chosen in batches([lengths[row] for row in rows], BATCH_SIZE, rng, at_once=16):
         yield [rows[place] for place in chosen]
 
@@ -168,12 +182,13 @@ def augmented(features: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def losses(
-    model: Wav2Vec2BertForCTC, features: list[np.ndarray], labels: list[list[int]], first: int = 0
+    model: Wav2Vec2BertForCTC, features: list[np.ndarray], labels: list[list[int]], number: int, start: int
 ) -> Iterator[torch.Tensor]:
-    """Losses without end, from a step on."""
-    lengths, random = [len(rows) for rows in features], np.random.default_rng(first)
-    for step, chosen in enumerate(islice(order(lengths), first, None), first):
-        harder = model.config.apply_spec_augment = step >= ENGLISH_STEPS + SHORT_STEPS
+    """Losses of a round without end, from a step on."""
+    lengths, random = [len(rows) for rows in features], np.random.default_rng([number, start])
+    batches = order(lengths, ROUNDS[number].times, first=number == 0)
+    for step, chosen in enumerate(islice(batches, start, None), start):
+        harder = model.config.apply_spec_augment = number > 0 or step >= ENGLISH_STEPS + SHORT_STEPS
         longest = -(-max(lengths[row] for row in chosen) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         inputs, mask = np.zeros((len(chosen), longest, STRIDE * MEL_BINS), np.float32), []
         for place, row in enumerate(chosen):
@@ -194,8 +209,10 @@ def build_speech(folder: Path, texts: Path) -> None:
     seed_everything(0)
     np.random.seed(0)  # of the masks
     model = build_model(len(tokenizer))
-    state = FOLDER / "state.safetensors"
-    optimize(model, losses(model, features, labels, reached(state)), STEPS, lr=LR, name="speech", place=state)
+    for number, part in enumerate(ROUNDS):
+        state = FOLDER / f"state-{number}.safetensors"
+        parts = losses(model, features, labels, number, reached(state))
+        optimize(model, parts, part.steps, lr=part.lr, name=f"speech {number + 1}", place=state)
     model.save_pretrained(folder / "speech")
     Wav2Vec2BertProcessor(extractor(), tokenizer).save_pretrained(folder / "speech")
     weights = load_file(folder / "speech" / WHOLE)
