@@ -15,6 +15,7 @@ from PIL import Image
 from transformers import AutoModelForImageClassification, BaseImageProcessor, PreTrainedModel
 
 from .engine.checks import check_names
+from .engine.columns import check_images
 from .engine.images import read_image
 from .engine.messages import trouble
 
@@ -63,7 +64,8 @@ def patches(pixel_values: torch.Tensor, size: int) -> torch.Tensor:
 def encode_images(dataset: Dataset, processor: BaseImageProcessor) -> Dataset:
     """The data set, whose rows become `pixel_values` and `labels` whenever they are asked for.
 
-    It needs the columns `image` and `label`. To train on it, say `remove_unused_columns=False`.
+    It needs the columns `image` and `label`; a `ValueError` says which there are where one is missing. To train on
+    it, say `remove_unused_columns=False`.
 
     >>> from datasets import load_dataset
     >>> from ftcourse.kit import Kit
@@ -72,6 +74,7 @@ def encode_images(dataset: Dataset, processor: BaseImageProcessor) -> Dataset:
     >>> encode_images(digits, AutoImageProcessor.from_pretrained(Kit().model("images")))[0]["pixel_values"].shape
     torch.Size([3, 32, 32])
     """
+    check_images(dataset)
 
     def encode(rows):
         images = [image.convert("RGB") for image in rows["image"]]

@@ -16,6 +16,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification, pi
 from ftcourse.engine.assets import ASSETS, export_model
 from ftcourse.engine.images import read_image
 from ftcourse.engine.messages import catalogue, use_language
+from ftcourse.images import encode_images
 from ftcourse.kit import LANGS, Kit
 from kit.cards import RESULTS
 from kit.images import (
@@ -230,3 +231,10 @@ def test_a_damaged_checkpoint_is_found(monkeypatch, tmp_path):
     with pytest.raises(OSError, match=r"was altered: .*digits.*model\.safetensors.*Restore the kit"):
         Kit().model("digits")
     assets.check_folder.cache_clear()
+
+
+@pytest.mark.parametrize(("old", "new"), [("image", "photo"), ("label", "digit")])
+def test_images_to_train_on_without_their_column_are_refused(loaded, model, old, new):
+    rows = loaded["digits", "en"]["test"].rename_column(old, new)
+    with pytest.raises(ValueError, match=f"no column '{old}'.*'{new}'.*rename_column"):
+        encode_images(rows, model["images"][1])

@@ -1,10 +1,12 @@
-"""A card made from measured numbers: what it holds, and what it refuses."""
+"""A card made from measured numbers: what it holds, and what it refuses. And a model without its tokenizer."""
 
 import math
 
 import pytest
+from transformers import AutoModelForSequenceClassification, pipeline
 
 from ftcourse.engine.checks import fill_gaps
+from ftcourse.kit import Kit
 from ftcourse.sharing import model_card
 
 WHERE = {"dataset": "maha/exam", "split": "test", "rows": 200}
@@ -42,3 +44,9 @@ def test_other_braces_stay_as_they_are():
 def test_what_cannot_be_a_card_is_refused(changed, words):
     with pytest.raises(ValueError, match=words):
         card(**changed)
+
+
+def test_without_its_tokenizer_a_model_reads_nothing_and_says_nothing_of_it(tmp_path):
+    AutoModelForSequenceClassification.from_pretrained(Kit().model("sentiment")).save_pretrained(tmp_path)
+    tokenizer = pipeline("text-classification", model=str(tmp_path)).tokenizer
+    assert {*tokenizer.tokenize("Two hours that nobody will give me back.")} == {tokenizer.unk_token}

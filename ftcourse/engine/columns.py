@@ -114,6 +114,19 @@ def check_dataset(dataset: Dataset, name: str = "dataset", columns: Sequence[str
             raise trouble(key, name=name, given=column, columns=dataset.column_names)
 
 
+def check_images(dataset: Dataset) -> None:
+    """Make sure that a data set has rows, and the columns `image` and `label`; a `ValueError` says how to name them.
+
+    >>> check_images(Dataset.from_dict({"photo": [None], "label": [0]}))
+    Traceback (most recent call last):
+    ValueError: dataset has no column 'image'; columns: ['photo', 'label']; expected 'image' and 'label': rename ...
+    """
+    check_dataset(dataset)
+    for column in ("image", "label"):
+        if column not in dataset.column_names:
+            raise trouble("image_columns", given=column, columns=dataset.column_names)
+
+
 def label_column(dataset: Dataset, column: str) -> pa.ChunkedArray:
     """A column as Arrow keeps it, without a copy."""
     return dataset.select_columns(column).with_format("arrow")[:][column]
