@@ -61,7 +61,11 @@ class Round:
 
 
 # In no other language are letters so far from sounds as in English; Chinese letters are learnt first.
-ROUNDS = (Round(12_000, 1e-3, {"en": 2, "ar": 1, "zh": 1}), Round(10_000, 6e-4, {"en": 3, "ar": 2, "zh": 1}))
+ROUNDS = (
+    Round(12_000, 1e-3, {"en": 2, "ar": 1, "zh": 1}),
+    Round(10_000, 6e-4, {"en": 3, "ar": 2, "zh": 1}),
+    Round(3_500, 4e-4, {"en": 3, "ar": 1, "zh": 1}),
+)
 
 
 def extractor() -> SeamlessM4TFeatureExtractor:
@@ -151,19 +155,21 @@ def corpus(tokenizer: Wav2Vec2CTCTokenizer) -> tuple[list[np.ndarray], list[list
     return features, labels
 
 
-def order(lengths: list[int], times: dict[str, int], first: bool) -> Iterator[list[int]]:
-    """Shuffled batches of clips, without end; in the first round short English ones, then short ones, then all.
+def order(lengths: list[int], number: int) -> Iterator[list[int]]:
+    """Shuffled batches of a round's clips, without end; in the first one short English ones, then short ones, then all.
 
     On a word or two the letters are found sooner, and sooner in one language than in three.
     """
-    rng = random.Random("recognizer" if first else "recognizer 2")
-    if first:
+    rng = random.Random("recognizer" if number == 0 else f"recognizer {number + 1}")
+    if number == 0:
         english = [row for row, length in enumerate(lengths[:CLIPS]) if length <= SHORT]
         short = [row for row, length in enumerate(lengths) if length <= SHORT]
         for rows, steps in ((english, ENGLISH_STEPS), (short, SHORT_STEPS)):
             for chosen in islice(batches([lengths[row] for row in rows], BATCH_SIZE, rng), steps):
                 yield [rows[place] for place in chosen]
-    rows = [row for i, lang in enumerate(HEARD) for row in [*range(i * CLIPS, (i + 1) * CLIPS)] * times[lang]]
+    rows = []
+    for place, lang in enumerate(HEARD):
+        rows += [*range(place * CLIPS, (place + 1) * CLIPS)] * ROUNDS[number].times[lang]
     for chosen in batches([lengths[row] for row in rows], BATCH_SIZE, rng, at_once=16):
         yield [rows[place] for place in chosen]
 
@@ -186,8 +192,7 @@ def losses(
 ) -> Iterator[torch.Tensor]:
     """Losses of a round without end, from a step on."""
     lengths, random = [len(rows) for rows in features], np.random.default_rng([number, start])
-    batches = order(lengths, ROUNDS[number].times, first=number == 0)
-    for step, chosen in enumerate(islice(batches, start, None), start):
+    for step, chosen in enumerate(islice(order(lengths, number), start, None), start):
         harder = model.config.apply_spec_augment = number > 0 or step >= ENGLISH_STEPS + SHORT_STEPS
         longest = -(-max(lengths[row] for row in chosen) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         inputs, mask = np.zeros((len(chosen), longest, STRIDE * MEL_BINS), np.float32), []
