@@ -2,7 +2,7 @@
 
 import numpy as np
 
-GOAL, MOST_WRONG, QUIETER = 0.9, 0.5, 4
+GOAL, MOST_WRONG, QUIETER = 0.8, 0.5, 4
 COUNTS = (264_600, 48_000, 75)
 
 
