@@ -37,7 +37,7 @@ def waveforms(rows: Iterable[dict]) -> Iterator[np.ndarray]:
 def spectrogram(waveform: np.ndarray, sampling_rate: int = 16_000) -> np.ndarray:
     """How strong each frequency is in windows of 25 ms, one every 10 ms: shape (windows, frequencies).
 
-    Frequencies run from 0 to half of the sampling rate. Raises `ValueError` for what is no row of numbers, or too short.
+    Frequencies run from 0 to half of the sampling rate. Raises `ValueError` for what is no waveform, or too short.
 
     >>> spectrogram(np.zeros(16_000)).shape
     (98, 201)
