@@ -17,6 +17,7 @@ from ftcourse.engine.messages import trouble
 
 RATE = 16_000  # samples a second
 LEAST = 0.1  # seconds: in less, nothing can be said
+NO_SOUND = {"empty": "audio_empty", "text": "audio_text"}
 
 
 def sound_library() -> ModuleType:
@@ -49,8 +50,8 @@ def read_audio(source: str | os.PathLike | bytes, sampling_rate: int = RATE) -> 
     check_number("sampling_rate", sampling_rate, 1, whole=True)
     data, name = (source, "bytes") if isinstance(source, bytes) else (contents(Path(source)), Path(source).name)
     kind = kind_of_bytes(data[:2048])
-    if kind != "unknown":
-        raise trouble(f"audio_{kind}", name=name)
+    if kind in NO_SOUND:
+        raise trouble(NO_SOUND[kind], name=name)
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             sound, rate = file.read(dtype="float32", always_2d=True).mean(axis=1), file.samplerate

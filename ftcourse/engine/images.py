@@ -13,6 +13,7 @@ from ftcourse.engine.messages import trouble
 
 LEAST = 4  # pixels: a side of an image on which something can be seen
 PAPER = "white"  # what lies behind the see-through parts
+NO_IMAGE = {"empty": "image_empty", "text": "image_text", "unknown": "image_unknown"}
 
 
 def read_image(path: str | os.PathLike) -> Image.Image:
@@ -53,7 +54,7 @@ def read_image(path: str | os.PathLike) -> Image.Image:
 def unreadable(path: Path) -> str:
     """What a file that holds no known kind of image is, as the message for it is called."""
     with path.open("rb") as file:
-        return f"image_{kind_of_bytes(file.read(2048))}"
+        return NO_IMAGE[kind_of_bytes(file.read(2048))]
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
