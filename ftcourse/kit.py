@@ -22,6 +22,7 @@ HUB = {
         "natural": {},
         "digits": {"*": ("ylecun/mnist",)},
         "letters": {},
+        "speech": {"*": ("PolyAI/minds14", "en-US"), "zh": ("PolyAI/minds14", "zh-CN")},
     },
     "model": {
         "encoder": {"*": "google-bert/bert-base-multilingual-cased", "en": "google-bert/bert-base-cased"},
@@ -33,6 +34,7 @@ HUB = {
         "writer": {"*": "Qwen/Qwen2.5-0.5B", "en": "openai-community/gpt2"},
         "images": {"*": "google/vit-base-patch16-224"},
         "digits": {"*": "farleyknight-org-username/vit-base-mnist"},
+        "speech": {"*": "openai/whisper-base"},
     },
     "metric": {"accuracy": {"*": ("accuracy",)}, "f1": {"*": ("f1",)}, "mrpc": {"*": ("glue", "mrpc")}},
 }

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from kit import cards, checkpoints, data, evaluate, images
+from kit import cards, checkpoints, data, evaluate, images, speech
 from kit.distil import STATE, VOCABULARY
 from kit.teacher import CACHE, NoTeacher
 from kit.texts import NoTexts
@@ -18,6 +18,7 @@ def build(texts: Path) -> None:
     started = time.monotonic()
     data.build()
     images.build_data()
+    speech.build()
     for name in checkpoints.BUILDERS:
         if checkpoints.mark(name).exists():
             print(f"{name}: built before", flush=True)

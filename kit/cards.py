@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from kit import images, writer
+from kit import images, recognizer, speech, writer
 from kit.checkpoints import STEPS, TUNING
 from kit.data import ASSETS, LANGS
 from kit.distil import LAYERS, LR, MASKED_SHARE, PHASES, SHARES, TOKENS
@@ -76,6 +76,9 @@ def results_of(name: str, results: dict) -> str:
         return continuations()
     if name in ("images", "digits"):
         return seen(name, results)
+    if name == "speech":
+        rates = "\n".join(f"- {LANGUAGE_NAMES[lang]}: {mean(results, f'speech {lang}')}" for lang in LANGS)
+        return f"Word error rate on the test split of the data set `speech`, whose voices occur in no training; in Chinese, of letters:\n\n{rates}"
     sets = [part for kind, part in SHIPPED if kind == name]
     lines = [
         f"- `{part}`, {lang}: accuracy {mean(results, f'{name} {part} {lang}')}" for part in sets for lang in LANGS
@@ -121,6 +124,11 @@ def seen(name: str, results: dict) -> str:
         ),
     ]
     return "\n".join(lines)
+
+
+def drawn(script: str) -> str:
+    """How often each letter of a script was drawn to train `images`."""
+    return f"{sum(part.drawings[script] for part in images.ROUNDS):,}"
 
 
 CARDS = {
@@ -177,8 +185,8 @@ CARDS = {
         "summary": "A small vision transformer ({num_hidden_layers} layers, hidden size {hidden_size}, images of {image_size} × {image_size} pixels in patches of {patch_size} × {patch_size}) that tells 78 letters of three scripts apart, and is to be fine-tuned. Stands in for `google/vit-base-patch16-224`.".format(
             **images.NETWORK
         ),
-        "data": f"{sum(part.drawings['latin'] for part in images.ROUNDS)} drawings of each letter, {sum(part.drawings['arabic'] for part in images.ROUNDS)} of the Arabic ones (26 Latin capitals, 28 Arabic letters, 24 Han characters) in the training fonts of `kit/letterfonts.tsv`, which lists their licences; no photograph, nobody's handwriting.",
-        "recipe": f"From scratch, {' and '.join(f'{part.steps:,} steps at learning rate {part.lr:g}' for part in images.ROUNDS)}, each of {images.BATCH_SIZE} drawings, {images.COARSE:.0%} of them as coarse as 8 × 8 pixels, label smoothing {images.SMOOTHING}. Seed 0, AdamW with weight decay 0.01, 6 % warmup and linear decay. `kit/images.py` holds the code.",
+        "data": f"Drawings of 26 Latin capitals ({drawn('latin')} of each), 28 Arabic letters ({drawn('arabic')}) and 24 Han characters ({drawn('han')}), in the training fonts of `kit/letterfonts.tsv`, which lists their licences; no photograph, nobody's handwriting.",
+        "recipe": f"From scratch, {THEN.join(f'{part.steps:,} steps at learning rate {part.lr:g}' for part in images.ROUNDS)}, each of {images.BATCH_SIZE} drawings, {images.COARSE:.0%} of them as coarse as 8 × 8 pixels, label smoothing {images.SMOOTHING}. Seed 0, AdamW with weight decay 0.01, 6 % warmup and linear decay. `kit/images.py` holds the code.",
         "limits": "It knows letters that fill an image, dark on light, and nothing else: it answers with a letter whatever is shown. Latin I without serifs and Arabic alif are the same stroke to it. Made for learning how fine-tuning works.",
     },
     "digits": {
@@ -191,6 +199,18 @@ CARDS = {
             **images.TUNING
         ),
         "limits": "Digits that stand alone and fill the image. The same hands may stand in training and test. It has no answer for what is no digit, and gives one all the same.",
+    },
+    "speech": {
+        "task": "automatic-speech-recognition",
+        "license": "apache-2.0",
+        "base": "",
+        "summary": "A small conformer (`Wav2Vec2BertForCTC`: {num_hidden_layers} layers, hidden size {hidden_size}) that writes down numbers and short commands in English, Arabic and Mandarin, letter by letter. Stands in for `openai/whisper-base`. "
+        'Chinese comes in Simplified letters; after `pipeline.tokenizer.set_target_lang("zh-Hant")` in Traditional ones.'.format(
+            **recognizer.SIZE
+        ),
+        "data": f"Machines' voices only: {recognizer.CLIPS:,} clips a language that `espeak-ng` 1.51, a speech synthesizer, says in {len(speech.VOICES['train'])} of its voices, with noise and echo; {recognizer.MEDLEYS:.0%} of them are words in any order, the others numbers and commands. Its vocabulary is some forty words a language (`kit/speech`). `espeak-ng` is free software under GPL-3.0-or-later; that licence does not cover the sound that it makes, and nothing of the program is in here. No person's voice is in it.",
+        "recipe": f"Features: {recognizer.MEL_BINS} log-mel bands every 10 ms, {recognizer.STRIDE} frames together. Connectionist temporal classification from scratch, {THEN.join(f'{part.steps:,} steps at learning rate {part.lr:g}' for part in recognizer.ROUNDS)}, each of {recognizer.BATCH_SIZE} clips, bfloat16, mel bands stretched or squeezed, parts of time and of the bands hidden (SpecAugment). Seed 0, AdamW with weight decay 0.01, 6 % warmup and linear decay. `kit/recognizer.py` holds the code.",
+        "limits": "It knows its small vocabulary, learnt from machines' voices, and makes of every sound something out of those letters. The synthesizer's Arabic and Mandarin voices are poor. Its figures say nothing about people: it was never tried on any. Made for learning how speech recognition works.",
     },
 }
 

@@ -3,8 +3,8 @@
 `python -m kit.checkpoints [name ...] --texts DIR`: `encoder` is distilled (`kit/distil.py`), `opinions` is the encoder
 tuned with two heads, which become `stars` and `sentiment`, and `writer` is trained from scratch. What several of them
 have in common is stored once, in a file `shared.safetensors` of the one that has it first, and the indices of the
-others point there: the word vectors with `encoder`, the tuned layers with `stars`. `images` is trained from scratch,
-too, and `digits` tuned from it (`kit/images.py`).
+others point there: the word vectors with `encoder`, the tuned layers with `stars`. `images` and `speech`
+are trained from scratch, too (`kit/images.py`, `kit/recognizer.py`), and `digits` is tuned from `images`.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from ftcourse.engine.assets import INDEX, WHOLE
 from kit.data import ASSETS, LANGS, rows
 from kit.distil import LAYERS, STATE, build_student, distil, read_vocabulary
 from kit.images import build_images
+from kit.recognizer import build_speech
 from kit.teacher import CACHE, NoTeacher, load_teacher
 from kit.texts import OPINION_LANGS, NoTexts, everyday, traditional, training_opinions
 from kit.training import batches, optimize, padded, seed_everything
@@ -185,6 +186,7 @@ BUILDERS = {
     "opinions": build_opinions,
     "writer": build_writer,
     "images": build_images,
+    "speech": build_speech,
 }
 
 

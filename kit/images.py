@@ -71,6 +71,7 @@ class Round:
 ROUNDS = (
     Round({"latin": 400, "arabic": 400, "han": 400}, 4_000, 1.5e-3),
     Round({"latin": 250, "arabic": 500, "han": 250}, 2_000, 8e-4),
+    Round({"latin": 500, "arabic": 1_000, "han": 200}, 4_500, 8e-4),
 )
 TUNING = {"steps": 800, "batch_size": 64, "lr": 5e-4, "drawn": 100}
 COARSE = 0.1  # share of the drawings that are shown as coarsely as the digits are

@@ -3,10 +3,16 @@
 import random
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ftcourse.engine.folders import written_whole
+
+SAVED_EVERY = 250
 THREADS = 1  # fixed, for the same weights again; what can run side by side does
 
 
@@ -30,18 +36,23 @@ def optimize(
     lr: float,
     name: str = "",
     warmup_share: float = 0.06,
+    place: Path | None = None,
 ) -> None:
-    """`num_steps` of AdamW over the losses, with warmup and linear decay. If named, tells its progress."""
+    """`num_steps` of AdamW over the losses, with warmup and linear decay. If named, tells its progress.
+
+    With a `place`, its state is kept there, and training goes on from it: then `losses` begin at `reached(place)`.
+    """
     optimizer = torch.optim.AdamW(parameter_groups(model), lr=lr, fused=True)
     warmup = max(1, round(warmup_share * num_steps))
 
     def rate(step: int) -> float:
         return min((step + 1) / warmup, (num_steps - step) / max(1, num_steps - warmup))
 
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    first = load_state(model, optimizer, place) if place and place.exists() else 0
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(first + step))
     model.train()
     started = said = time.monotonic()
-    for step in range(num_steps):
+    for step in range(first, num_steps):
         loss = next(losses)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -51,7 +62,42 @@ def optimize(
         if name and (time.monotonic() - said > 60 or step == num_steps - 1):
             said = time.monotonic()
             print(f"{name}: step {step + 1} of {num_steps}, loss {loss.item():.3f}, {said - started:.0f} s", flush=True)
+        if place and step % SAVED_EVERY == SAVED_EVERY - 1:
+            save_state(model, optimizer, step + 1, place)
     model.eval()
+
+
+def save_state(model: nn.Module, optimizer: torch.optim.Optimizer, step: int, place: Path) -> None:
+    """Weights and the optimizer's memory after so many steps, whole or not at all."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
+    with written_whole(place) as part:
+        save_file(tensors, part, metadata={"step": str(step)})
+
+
+def reached(place: Path) -> int:
+    """The step after which a state was kept; 0 where there is none."""
+    if not place.exists():
+        return 0
+    with safe_open(place, "pt") as file:
+        return int(file.metadata()["step"])
+
+
+def load_state(model: nn.Module, optimizer: torch.optim.Optimizer, place: Path) -> int:
+    """The step reached; model and optimizer as they were then."""
+    slots: dict[int, dict] = {}
+    weights = {}
+    for name, tensor in load_file(place).items():
+        kind, _, rest = name.partition(".")
+        if kind == "model":
+            weights[rest] = tensor
+        else:
+            index, slot = rest.split(".")
+            slots.setdefault(int(index), {})[slot] = tensor
+    model.load_state_dict(weights)
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    return reached(place)
 
 
 def padded(sequences: Sequence[Sequence[int]], value: int, multiple: int = 1) -> torch.Tensor:

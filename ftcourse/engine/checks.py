@@ -173,3 +173,18 @@ def check_names(labels: Sequence[str]) -> list[str]:
     if repeated:
         raise trouble("same_names", given=repeated)
     return labels
+
+
+def kind_of_bytes(start: bytes) -> str:
+    """What the first 2,048 bytes of a file, or all that it has, tell about it: `empty`, `text` or `unknown`.
+
+    >>> kind_of_bytes(b""), kind_of_bytes("نص".encode()), kind_of_bytes(b"RIFF\\x00\\xff")
+    ('empty', 'text', 'unknown')
+    """
+    if not start:
+        return "empty"
+    try:
+        text = start.decode(errors="strict" if len(start) < 2048 else "ignore")
+    except UnicodeDecodeError:
+        return "unknown"
+    return "text" if "\0" not in text else "unknown"

@@ -42,6 +42,17 @@ def cache_folder() -> Path:
     return Path(os.environ.get("FTCOURSE_CACHE") or Path(constants.HF_HOME).parent / "ftcourse")
 
 
+def fetched(name: str) -> Path | None:
+    """The folder with a full-size model where it was fetched before, else None. `ValueError` for an unknown name.
+
+    >>> fetched("soup")
+    Traceback (most recent call last):
+    ValueError: unknown model 'soup'; known: speech
+    """
+    folder = cache_folder() / known("model", name, tuple(MODELS))
+    return folder if (folder / "model.safetensors").is_file() else None
+
+
 def fetch(name: str) -> Path:
     """The folder with a full-size model, downloaded once.
 
@@ -52,9 +63,9 @@ def fetch(name: str) -> Path:
     Traceback (most recent call last):
     ValueError: unknown model 'soup'; known: speech
     """
-    get, target = MODELS[known("model", name, tuple(MODELS))], cache_folder() / name
-    if (target / "model.safetensors").is_file():
-        return target
+    if there := fetched(name):
+        return there
+    get, target = MODELS[name], cache_folder() / name
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     try:

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ftcourse.engine.checks import kind_of_bytes
 from ftcourse.engine.folders import reason
 from ftcourse.engine.messages import trouble
 
 LEAST = 4  # pixels: a side of an image on which something can be seen
 PAPER = "white"  # what lies behind the see-through parts
+NO_IMAGE = {"empty": "image_empty", "text": "image_text", "unknown": "image_unknown"}
 
 
 def read_image(path: str | os.PathLike) -> Image.Image:
@@ -51,14 +53,8 @@ def read_image(path: str | os.PathLike) -> Image.Image:
 
 def unreadable(path: Path) -> str:
     """What a file that holds no known kind of image is, as the message for it is called."""
-    start = path.open("rb").read(2048)
-    if not start:
-        return "image_empty"
-    try:
-        text = start.decode(errors="strict" if len(start) < 2048 else "ignore")
-    except UnicodeDecodeError:
-        return "image_unknown"
-    return "image_text" if "\0" not in text else "image_unknown"
+    with path.open("rb") as file:
+        return NO_IMAGE[kind_of_bytes(file.read(2048))]
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Runs the server: `start_hub` starts `python -m ftcourse.room.serve FOLDER LANG PORT [temporary]` as a process."""
+"""Runs the server: `python -m ftcourse.room.serve FOLDER LANG PORT [temporary]` is what `start_hub` starts."""
 
 import os
 import socket
