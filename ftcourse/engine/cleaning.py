@@ -1,16 +1,16 @@
 """Rows of a table made ready for training: keys, doubles, the order of labels, and the split."""
 
 import hashlib
-import re
 import reprlib
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from datasets import ClassLabel, Dataset
 
+from ftcourse.engine.labels import cell_parts, cell_separator, join_labels, label_order, with_label_texts
 from ftcourse.engine.messages import language, message, trouble
 from ftcourse.engine.tables import open_table, plain_rows
 
@@ -28,7 +28,7 @@ def text_key(texts: Sequence[str | None]) -> int:
 
 
 def row_keys(rows: Dataset) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """For each row the key of its text, and the number of its label (-1: none); and the labels by number.
+    """For each row the key of its text, and the number of its label (-1: none); and the labels by number, as written.
 
     >>> keys, numbers, names = row_keys(Dataset.from_dict({"text": ["a", None], "label": ["x", "y"]}))
     >>> keys[1].item(), numbers.tolist(), names
@@ -38,8 +38,9 @@ def row_keys(rows: Dataset) -> tuple[np.ndarray, np.ndarray, list[str]]:
     columns = [name for name in rows.column_names if name != "label"]
     for batch in rows.iter(1000):
         keys.extend(map(text_key, zip(*(batch[name] for name in columns), strict=True)))
-        labels = [" ".join((label or "").split()) for label in batch["label"]]
-        numbers.extend(names.setdefault(label, len(names)) if label else -1 for label in labels)
+        numbers.extend(
+            names.setdefault(label, len(names)) if label and label.strip() else -1 for label in batch["label"]
+        )
     return np.array(keys, dtype=np.uint64), np.array(numbers, dtype=np.int64), [*names]
 
 
@@ -64,16 +65,6 @@ def sort_rows(keys: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
         out = test(left).to_numpy(dtype=bool)
         found[why], left = left.index[out].to_numpy(), left[~out]
     return found | {"kept": left.index.to_numpy()}
-
-
-def label_order(names: Sequence[str]) -> list[str]:
-    """The labels' names in the order of their numbers: as numbers where all are, or else by the alphabet.
-
-    >>> label_order(["10", "9"]), label_order(["good", "bad"])
-    (['9', '10'], ['bad', 'good'])
-    """
-    whole = all(re.fullmatch(r"[+-]?\d{1,18}", name) for name in names)
-    return sorted(names, key=lambda name: (int(name), name)) if whole else sorted(names)
 
 
 def check_letters(rows: Dataset, source: dict) -> None:
@@ -115,6 +106,21 @@ def check_kept(groups: dict[str, np.ndarray], names: list[str], source: dict) ->
         raise trouble("few_a_label", name=name, label=label, rows=kept, labels=len(names), least=ROWS_A_LABEL)
 
 
+def check_cells(names: Sequence[str], source: dict) -> None:
+    """Make sure that no cells of labels hold several of them.
+
+    >>> check_cells(["food", "food;service", "service"], {"name": "table", "columns": ["text", "label"]})
+    Traceback (most recent call last):
+    ValueError: cells of the column 'label' of 'table' hold several labels, such as 'food;service'; ...
+    """
+    if separator := cell_separator(names):
+        given = next((name for name in names if len(cell_parts(name, separator) or ()) > 1), names[0])
+        raise trouble("several_labels", name=source["name"], label=source["columns"][-1], given=reprlib.repr(given))
+
+
+SPELT = "spelt"  # labels as the table has them, until those are joined that are the same
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Rows to train and to validate with, in the columns `text`, maybe `text_pair`, and `label`, and their story.
@@ -130,6 +136,7 @@ class Prepared:
     source: dict
     read: int
     dropped: dict[str, dict]
+    notes: list[dict] = field(default_factory=list)
 
     @property
     def columns(self) -> list[str]:
@@ -183,9 +190,14 @@ def prepare(table: object, columns: Sequence[str], lang: str, validation: float,
     ['0', '1']
     """
     table, source = open_table(table, columns, lang, cache_dir)
-    rows = plain_rows(table, source, [*("text", "text_pair")[: len(columns) - 1], "label"])
+    table = with_label_texts(table, source, columns[-1:])
+    rows = plain_rows(table, source, [*("text", "text_pair")[: len(columns) - 1], SPELT]).rename_column(SPELT, "label")
     check_letters(rows, source)
     keys, numbers, names = row_keys(rows)
+    check_cells(names, source)
+    counts = np.bincount(numbers[numbers >= 0], minlength=len(names))
+    places, names, notes = join_labels(names, counts)
+    numbers = np.append(places, -1)[numbers]
     groups = sort_rows(keys, numbers)
     kept = groups["kept"]
     ordered = label_order([names[number] for number in np.unique(numbers[kept])])
@@ -195,7 +207,7 @@ def prepare(table: object, columns: Sequence[str], lang: str, validation: float,
     used = rows.select(kept).remove_columns("label")
     used = used.add_column("label", renumbered[numbers[kept]], feature=ClassLabel(names=ordered))
     train_rows, valid_rows = split_rows(used, validation, seed)
-    return Prepared(train_rows, valid_rows, ordered, source, len(rows), describe_dropped(rows, groups))
+    return Prepared(train_rows, valid_rows, ordered, source, len(rows), describe_dropped(rows, groups), notes)
 
 
 def joined_texts(rows: Dataset) -> list[str]:

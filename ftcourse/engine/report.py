@@ -64,6 +64,7 @@ class Report:
     setting: dict
     versions: dict[str, str] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)  # rows that fill the model's length, and the length
+    notes: list[dict] = field(default_factory=list)  # about the labels: key and values of each message
 
     def say(self, key: str, /, **values) -> str:
         return message(self.lang, "finetune", key, **values)
@@ -102,6 +103,10 @@ class Report:
         """How many texts the model does not read to their end; or else nothing."""
         return self.say("cut", **self.cut) if self.cut.get("rows") else ""
 
+    def notes_texts(self) -> list[str]:
+        """What was done to the labels of the table, and what looks wrong about them, in sentences."""
+        return [self.say(f"note.{entry['key']}", **{**entry, "key": ""}) for entry in self.notes]
+
     def dropped_rows(self) -> list[tuple]:
         return [
             (entry["count"], self.say(f"drop.{why}", least=entry["least"]), shortened(entry["example"], 120))
@@ -130,7 +135,8 @@ class Report:
         total = sum(entry["train"] for entry in self.labels)
         header = [self.say(key) for key in ("label", "in_train", "in_valid", "share")]
         rows = [(entry["label"], entry["train"], entry["valid"], bar(entry["train"] / total)) for entry in self.labels]
-        return table_html(header, rows) + f"<p>{escape(self.balance_text())}</p>"
+        texts = [*self.notes_texts(), self.balance_text()]
+        return table_html(header, rows) + "".join(f"<p>{escape(text)}</p>" for text in texts if text)
 
     def confusion_html(self) -> str:
         rows = [
@@ -189,7 +195,7 @@ class Report:
             f"  {self.say(who)}: " + ", ".join(f"{name} {values[name]:.3f}" for name in names if name in values)
             for who, values in self.scores.items()
         ]
-        data = [self.rows_text(), *dropped, self.cut_text(), self.balance_text()]
+        data = [self.rows_text(), *dropped, *self.notes_texts(), self.cut_text(), self.balance_text()]
         lines = [self.verdict_text(), *data, self.say("scores"), *scores]
         return "\n".join(line for line in lines if line)
 
@@ -215,6 +221,7 @@ class Report:
             f"## {self.say('labels')}",
             f"| {self.say('label')} | {self.say('in_train')} | {self.say('in_valid')} |\n|---|---|---|\n"
             + "\n".join(counts),
+            *self.notes_texts(),
             self.balance_text(),
             f"## {self.say('scores')}",
             f"| {' | '.join(header)} |\n|{'---|' * len(header)}\n" + "\n".join(scores),
@@ -280,6 +287,7 @@ def report_on(prepared: Prepared, history, found: dict, lang: str, **made) -> Re
     ['bad', 'good']
     """
     story = {"source": prepared.source, "read": prepared.read, "dropped": prepared.dropped, "history": vars(history)}
+    story["notes"] = prepared.notes
     return Report(lang=lang, labels=label_counts(prepared), **story, **found, **made, versions=versions())
 
 
