@@ -162,7 +162,7 @@ def test_the_report_says_what_was_joined_and_left_out(tiny, tmp_path):
 @pytest.mark.parametrize("lang", LANGS)
 def test_every_note_is_there_in_every_language(lang):
     values = {"labels": "x", "label": "x", "words": "x", "rows": 3, "given": "x", "names": "x"}
-    for key in ("joined", "gaps", "capitals", "gap_label", "joint"):
+    for key in ("joined", "gaps", "capitals", "gap_label", "joint", "several"):
         assert "x" in message(lang, "finetune", f"note.{key}", **values)
 
 

@@ -44,6 +44,18 @@ def check_number(name: str, value: float, least: float | None = None, *, whole: 
     return int(value) if whole else value
 
 
+def check_threshold(value: float) -> float:
+    """The value, where it is a probability from which a label counts as given: above 0, below 1.
+
+    >>> check_threshold(50)
+    Traceback (most recent call last):
+    ValueError: threshold is 50; expected a probability above 0 and below 1, such as 0.5
+    """
+    if not isinstance(value, Real) or not 0 < value < 1:
+        raise trouble("threshold", given=value)
+    return float(value)
+
+
 def check_config(config) -> None:
     """Make sure that each value of a `TrainConfig` can be used; a `ValueError` names the first that cannot.
 
