@@ -99,13 +99,15 @@ def finetune(
     seed: Annotated[int | None, typer.Option(help=say("seed"))] = None,
     resume: Annotated[bool, typer.Option("--resume", help=say("resume"))] = False,
     multi_label: Annotated[bool | None, typer.Option("--multi-label/--one-label", help=say("multi_label"))] = None,
+    class_weights: Annotated[str | None, typer.Option(help=say("class_weights"))] = None,
+    regression: Annotated[bool, typer.Option("--regression", help=say("regression"))] = False,
 ) -> None:
     with told(lang, "stopped"):
         from dataclasses import replace
 
         from ftcourse import finetune as chapter
 
-        given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
+        given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "class_weights": class_weights}
         given = {name: value for name, value in given.items() if value is not None}
         config = replace(chapter.default_config(model), **given)
         chapter.finetune(
@@ -119,6 +121,7 @@ def finetune(
             config=config,
             resume=resume,
             multi_label=multi_label,
+            regression=regression,
         )
         typer.echo(say("saved", folder=out, report=out / "report.html"))
 

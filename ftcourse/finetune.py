@@ -118,19 +118,20 @@ def finetune(
     metrics: Metrics | None = None,
     resume: bool = False,
     multi_label: bool | None = None,
+    regression: bool = False,
 ) -> Predictor:
     """A classifier for the texts of a table: a path, a `DataFrame` or a `Dataset`. Shows a report, saves all.
 
     A text may have several labels: in one cell, or, where `label` is a list, in a column of yes and no for each. That
-    is found out; `multi_label` settles it. `ValueError` for a wrong call or table, `FileExistsError` for a full
-    `output_dir`, `OSError` for a full disk.
+    is found out; `multi_label` settles it. With `regression`, labels are numbers, and so are the answers.
+    `ValueError` for a wrong call or table, `FileExistsError` for a full `output_dir`, `OSError` for a full disk.
 
     >>> finetune("none.csv", text="review", label="stars", output_dir="nowhere")
     Traceback (most recent call last):
     ValueError: there is no file 'none.csv'; ...
     """
     columns, watch = check_call(text, label, output_dir, metrics, config), Stopwatch()
-    config, problem = plain(config or default_config(model)), asked_problem(label, multi_label)
+    config, problem = plain(config or default_config(model)), asked_problem(label, multi_label, regression)
     call = call_of(table, columns, model, validation, config, lang, problem)
     name, folder = str(model or Kit(lang).model("encoder")), claim_run(output_dir, resume, call)
     with quiet_libraries(), work_folder(folder) as work:
@@ -144,7 +145,8 @@ def finetune(
             length = tokenizer.model_max_length
             parts = [tokenize(rows, tokenizer, prepared.columns, length) for rows in (prepared.train, prepared.valid)]
             options = {"collate": DataCollatorWithPadding(tokenizer), "config": config, "metrics": way.metrics}
-            history = train(network, *parts, **options, output_dir=folder / "training", resume=True)
+            history = train(network, *way.ready(network, parts), **options, output_dir=folder / "training", resume=True)
+            way.finish(network)
             texts = [prepared.valid[column][:] for column in prepared.columns]
             probabilities = Predictor(network, tokenizer).predict(*texts).probabilities
             found = way.measure(prepared, probabilities, baselines, way.metrics)

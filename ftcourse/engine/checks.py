@@ -13,6 +13,7 @@ GAP = re.compile(r"{(\w+)}")
 LANGS = ("en", "ar", "zh", "zh-Hant")
 PRECISIONS = ("no", "bf16", "fp16", "auto")
 SAMPLINGS = ("group_by_length", "random")
+CLASS_WEIGHTS = ("balanced",)
 LEAST = {"epochs": 1, "batch_size": 1, "accumulation": 1, "workers": 0, "save_steps": 1, "seed": 0}
 
 
@@ -72,6 +73,8 @@ def check_config(config) -> None:
     if config.precision is not None:
         known("precision", config.precision, PRECISIONS)
     known("sampling", config.sampling, SAMPLINGS)
+    if config.class_weights is not None:
+        known("class_weights", config.class_weights, CLASS_WEIGHTS)
 
 
 def fill_gaps(text: str, numbers: Mapping[str, float]) -> str:

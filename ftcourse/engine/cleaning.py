@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from datasets import ClassLabel, Dataset, List, Value
 
-from ftcourse.engine.labels import cell_separator, join_labels, label_order, with_label_texts
+from ftcourse.engine.labels import cell_separator, join_labels, label_order, number_values, with_label_texts
 from ftcourse.engine.messages import language, message, trouble
 from ftcourse.engine.several import find_cell_separator, gathered_labels, label_sets, split_several
 from ftcourse.engine.tables import open_table, plain_rows
@@ -216,6 +216,31 @@ def read_rows(table: object, columns: Sequence, lang: str, cache_dir: str) -> tu
     return gathered_labels(rows, source, places, labels), source
 
 
+def prepare_numbers(rows: Dataset, source: dict, validation: float, seed: int) -> Prepared:
+    """The same for rows whose labels are numbers, to be answered with numbers: nothing is rare then.
+
+    >>> rows = Dataset.from_dict({"text": [*"abcdefgh"], "label": ["1", "1.5"] * 4})
+    >>> prepare_numbers(rows, {"name": "table", "columns": ["text", "stars"]}, 0.25, 0).valid.features["label"].dtype
+    'float32'
+    """
+    keys, numbers, names = row_keys(rows)
+    counts = np.bincount(numbers[numbers >= 0], minlength=len(names))
+    values, notes = number_values(names, counts, source)
+    distinct, places = np.unique(values, return_inverse=True)  # NaN, if there is one, comes last
+    places = np.where(np.isnan(values), -1, places)
+    numbers = np.append(places, -1)[numbers]
+    groups = sort_rows(keys, numbers, np.zeros((len(distinct), 0), dtype=bool))
+    kept = groups["kept"]
+    labels = distinct[numbers[kept]].astype(np.float32)
+    check_kept(groups, [f"{value:g}" for value in np.unique(labels)[:2]], source)
+    size = check_share(validation, len(kept), 1)
+    used = rows.select(kept).remove_columns("label").add_column("label", labels, feature=Value("float32"))
+    order = np.random.default_rng(seed).permutation(len(used))
+    parts = [used.select(np.sort(part)) for part in (order[size:], order[:size])]
+    dropped = describe_dropped(rows, groups)
+    return Prepared(*parts, source["columns"][-1:], source, len(rows), dropped, notes, NUMBER)
+
+
 def prepare(
     table: object,
     columns: Sequence,
@@ -237,6 +262,8 @@ def prepare(
     rows, source = read_rows(table, columns, lang, cache_dir)
     keys, numbers, names = row_keys(rows)
     counts, problem = np.bincount(numbers[numbers >= 0], minlength=len(names)), problem or problem_of(names)
+    if problem == NUMBER:
+        return prepare_numbers(rows, source, validation, seed)
     marks = None
     if problem == SEVERAL:
         places, marks, names, notes = label_sets(names, counts, find_cell_separator(names))

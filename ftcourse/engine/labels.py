@@ -282,3 +282,22 @@ def cell_separator(names: Sequence[str]) -> str | None:
         if several and 2 * sum(held[part] > 1 for part in several) >= len(several) and len(held) <= len({*parts}):
             return separator
     return None
+
+
+def number_values(names: Sequence[str], counts: Sequence[int], source: dict) -> tuple[np.ndarray, list[dict]]:
+    """The number that each spelling means, NaN for a gap, and what is to be said; a `ValueError` names what is none.
+
+    >>> number_values(["1,5", "nan"], [1, 2], {"name": "table", "columns": ["text", "stars"]})[0]
+    array([1.5, nan])
+    """
+    keys = {name: label_key(name) for name in names}
+    every, values, gaps = {*keys.values()}, np.full(len(names), np.nan), {}
+    for place, (name, key) in enumerate(keys.items()):
+        number = number_of(key)
+        if number is not None:
+            values[place] = float(number)
+        elif is_gap(key, [*every]):
+            gaps[name] = int(counts[place])
+        else:
+            raise trouble("no_number", name=source["name"], column=source["columns"][-1], given=shown(name))
+    return values, [note("gaps", rows=sum(gaps.values()), words=listed(gaps))] if gaps else []

@@ -17,6 +17,7 @@ from ftcourse.engine.batches import token_lengths
 from ftcourse.engine.cleaning import NUMBER, ONE_LABEL, SEVERAL, Prepared
 from ftcourse.engine.messages import catalogue, message
 from ftcourse.engine.plots import plot_history, png
+from ftcourse.engine.problems import number_groups
 from ftcourse.engine.views import bar, direction, shaded, table_html
 
 STYLE = (
@@ -102,12 +103,15 @@ class Report:
         return self.say("rows", read=self.read, kept=train + valid, train=train, valid=valid)
 
     def balance_text(self) -> str:
-        """A warning where one label has three times as many rows as another; or else nothing."""
+        """A warning where one label has three times as many rows as another, and what can be done; or else nothing."""
+        if self.problem == NUMBER:
+            return ""
         ordered = sorted(self.labels, key=lambda entry: entry["train"])
         least, most = ordered[0], ordered[-1]
         times = most["train"] / max(least["train"], 1)
         values = {"largest": most["label"], "smallest": least["label"], "times": f"{times:.0f}"}
-        return self.say("unbalanced", **values) if times >= 3 else ""
+        advice = self.say("weighted" if self.setting.get("class_weights") else "weights_help")
+        return f"{self.say('unbalanced', **values)} {advice}" if times >= 3 else ""
 
     def cut_text(self) -> str:
         """How many texts the model does not read to their end; or else nothing."""
@@ -149,6 +153,9 @@ class Report:
         return table_html(header, rows) + "".join(f"<p>{escape(text)}</p>" for text in texts if text)
 
     def confusion_html(self) -> str:
+        if self.problem == NUMBER:
+            header = [self.say(key) for key in ("label", "in_valid", "mean_answer", "probability")]
+            return f"<p>{escape(self.say('confusion_how'))}</p>" + table_html(header, self.confusion)
         if self.problem == SEVERAL:
             header = [self.say(key) for key in ("label", "found", "missed", "wrongly")]
             rows = [(name, m[1][1], m[1][0], m[0][1]) for name, m in zip(self.names, self.confusion, strict=True)]
@@ -277,6 +284,12 @@ def label_counts(prepared: Prepared) -> list[dict]:
     >>> label_counts(Prepared(rows, rows, ["bad", "good"], {}, 2, {}))[0]
     {'label': 'bad', 'train': 1, 'valid': 1}
     """
+    if prepared.problem == NUMBER:
+        size = len(prepared.train)
+        groups = number_groups(np.array([*prepared.train["label"][:], *prepared.valid["label"][:]]))
+        return [
+            {"label": name, "train": int(rows[:size].sum()), "valid": int(rows[size:].sum())} for name, rows in groups
+        ]
     size = len(prepared.names)
     parts = [np.array(part["label"][:]) for part in (prepared.train, prepared.valid)]
     counts = [np.bincount(part, minlength=size) if part.ndim == 1 else part.sum(axis=0) for part in parts]
