@@ -150,7 +150,7 @@ class Report:
         header = [self.say(key) for key in ("label", "in_train", "in_valid", "share")]
         rows = [(entry["label"], entry["train"], entry["valid"], bar(entry["train"] / total)) for entry in self.labels]
         texts = [*self.notes_texts(), self.balance_text()]
-        return table_html(header, rows) + "".join(f"<p>{escape(text)}</p>" for text in texts if text)
+        return table_html(header, rows) + "".join(f"<p>{escape(text)}</p>" for text in texts)
 
     def confusion_html(self) -> str:
         if self.problem == NUMBER:
