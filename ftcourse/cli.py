@@ -90,7 +90,7 @@ def complain(error: BaseException) -> None:
 def finetune(
     table: Table,
     text: Text,
-    label: Annotated[str, typer.Option(help=say("label"))],
+    label: Annotated[list[str], typer.Option(help=say("label"))],
     out: Annotated[Path, typer.Option(help=say("out_dir"))],
     lang: Lang = DEFAULT_LANG,
     model: Annotated[str | None, typer.Option(help=say("model"))] = None,
@@ -100,6 +100,9 @@ def finetune(
     lr: Annotated[float | None, typer.Option(help=say("lr"))] = None,
     seed: Annotated[int | None, typer.Option(help=say("seed"))] = None,
     resume: Annotated[bool, typer.Option("--resume", help=say("resume"))] = False,
+    multi_label: Annotated[bool | None, typer.Option("--multi-label/--one-label", help=say("multi_label"))] = None,
+    class_weights: Annotated[str | None, typer.Option(help=say("class_weights"))] = None,
+    regression: Annotated[bool, typer.Option("--regression", help=say("regression"))] = False,
     encoding: Encoding = None,
     sheet: Sheet = None,
 ) -> None:
@@ -110,19 +113,21 @@ def finetune(
         from ftcourse.engine.report import load_report
         from ftcourse.engine.tables import TableFile
 
-        given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
+        given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "class_weights": class_weights}
         given = {name: value for name, value in given.items() if value is not None}
         config = replace(chapter.default_config(model), **given)
         chapter.finetune(
             TableFile(table, encoding, sheet),
             text=text,
-            label=label,
+            label=label[0] if len(label) == 1 else label,
             lang=lang,
             model=model,
             output_dir=out,
             validation=validation,
             config=config,
             resume=resume,
+            multi_label=multi_label,
+            regression=regression,
         )
         tell_encoding(load_report(out).source)
         typer.echo(say("saved", folder=out, report=out / "report.html"))
@@ -144,16 +149,43 @@ def neutral(cell: object) -> str:
     return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
 
 
+def answer_columns(config, columns: list[str]) -> list[str]:
+    """The names of the columns for the answers, none of which is among the `columns` of the texts.
+
+    >>> from transformers import PretrainedConfig
+    >>> answer_columns(PretrainedConfig(), ["review"]), answer_columns(PretrainedConfig(), ["label"])
+    (['label', 'probability'], ['label (2)', 'probability'])
+    """
+    several = [f"probability: {config.id2label[number]}" for number in range(config.num_labels)]
+    kinds = {"multi_label_classification": ["label", *several], "regression": ["label"]}
+    names = []
+    for name in kinds.get(config.problem_type, ["label", "probability"]):
+        free = [name, *(f"{name} ({number})" for number in range(2, len(columns) + len(several) + 3))]
+        names.append(next(one for one in free if one not in (*columns, *names)))
+    return names
+
+
+def answer_cells(found, config) -> list[tuple[str, ...]]:
+    """What goes into those columns for each answer of a predictor."""
+    if config.problem_type == "regression":
+        return [(f"{number:.4f}",) for number in found.labels]
+    if config.problem_type == "multi_label_classification":
+        apart = not any(";" in name for name in config.id2label.values())
+        cells = [";".join(names) if apart else json.dumps(names, ensure_ascii=False) for names in found.labels]
+        return [(cell, *(f"{one:.4f}" for one in row)) for cell, row in zip(cells, found.probabilities, strict=True)]
+    return [(label, f"{one:.4f}") for label, one in zip(found.labels, found.probabilities.max(axis=1), strict=True)]
+
+
 def answer_batch(predictor, batch: dict, columns: list[str]) -> list[tuple]:
     """For each row its texts, its label and how probable it is; a row with a gap has neither."""
     rows = list(zip(*(batch[name] for name in columns), strict=True))
     good = [number for number, row in enumerate(rows) if all(text and text.strip() for text in row)]
-    answers = [("", "")] * len(rows)
+    config = predictor.model.config
+    answers = [("",) * len(answer_columns(config, columns))] * len(rows)
     if good:
         found = predictor.predict(*zip(*(rows[number] for number in good), strict=True))
-        sure = found.probabilities.max(axis=1)
-        for place, number in enumerate(good):
-            answers[number] = (found.labels[place], f"{sure[place]:.4f}")
+        for number, cells in zip(good, answer_cells(found, config), strict=True):
+            answers[number] = cells
     return [(*row, *answer) for row, answer in zip(rows, answers, strict=True)]
 
 
@@ -164,7 +196,7 @@ def stamp(path: Path) -> list:
 
 
 def part_of(
-    out: Path, model: Path, table: Path, columns: list[str], raw: bool, lang: str, how: tuple = (None, None)
+    out: Path, model: Path, table: Path, columns: list[str], raw: bool, lang: str, how: tuple = (None, None, 0.5)
 ) -> Path:
     """Where the answers go until all are there: for the same call, model and table, the same file."""
     call = json.dumps([str(model), stamp(model), str(table), stamp(table), columns, raw, lang, how])
@@ -200,7 +232,8 @@ def write_answers(part: Path, rows, predictor, columns: list[str], raw: bool) ->
     ):
         writer = csv.writer(file)
         if not done:
-            writer.writerow([*map(str if raw else neutral, columns), "label", "probability"])
+            named = [*columns, *answer_columns(predictor.model.config, columns)]
+            writer.writerow([*map(str if raw else neutral, named)])
         for batch in (rows[start : start + 1000] for start in range(done, len(rows), 1000)):
             for row in answer_batch(predictor, batch, list(batch)):
                 cells = ["" if cell is None else cell for cell in row] if raw else [neutral(cell) for cell in row]
@@ -223,6 +256,7 @@ def predict(
     lang: Lang = DEFAULT_LANG,
     raw: Annotated[bool, typer.Option("--raw", help=say("raw"))] = False,
     force: Annotated[bool, typer.Option("--force", help=say("force"))] = False,
+    threshold: Annotated[float, typer.Option(help=say("threshold"))] = 0.5,
     encoding: Encoding = None,
     sheet: Sheet = None,
 ) -> None:
@@ -233,13 +267,13 @@ def predict(
 
         if out.exists() and not force:
             raise FileExistsError(say("file_exists", name=str(out)))
-        part = part_of(out, model, table, text, raw, lang, (encoding, sheet))
+        part = part_of(out, model, table, text, raw, lang, (encoding, sheet, threshold))
         work = out.with_name(f".{out.name}.work")
         try:
             part.touch()
             with quiet_libraries():
                 rows, source = read_texts(TableFile(table, encoding, sheet), text, lang, str(work))
-                predictor = Predictor(model)
+                predictor = Predictor(model, threshold=threshold)
                 counts = write_answers(part, rows, predictor, text, raw)
                 os.replace(part, out)
             part.with_suffix(".json").unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from .engine.calls import call_of, check_call, in_its_language, plain
 from .engine.cleaning import Prepared, joined_texts, prepare
 from .engine.folders import claim_run, work_folder
 from .engine.models import save_all, start_model
+from .engine.problems import Way, asked_problem, way_for
 from .engine.progress import Stopwatch, quiet_libraries
 from .engine.report import cut_texts, report_on, setting_of, show_report
 from .inference import Predictor, confusion, mistakes
@@ -108,7 +109,7 @@ def finetune(
     table: object,
     *,
     text: str | Sequence[str],
-    label: str,
+    label: str | Sequence[str],
     lang: str = "en",
     model: str | Path | None = None,
     output_dir: str | Path,
@@ -116,9 +117,13 @@ def finetune(
     config: TrainConfig | None = None,
     metrics: Metrics | None = None,
     resume: bool = False,
+    multi_label: bool | None = None,
+    regression: bool = False,
 ) -> Predictor:
     """A classifier for the texts of a table: a path, a `DataFrame` or a `Dataset`. Shows a report, saves all.
 
+    A text may have several labels: in one cell, or, where `label` is a list, in a column of yes and no for each. That
+    is found out; `multi_label` settles it. With `regression`, labels are numbers, and so are the answers.
     `ValueError` for a wrong call or table, `FileExistsError` for a full `output_dir`, `OSError` for a full disk.
 
     >>> finetune("none.csv", text="review", label="stars", output_dir="nowhere")
@@ -126,22 +131,25 @@ def finetune(
     ValueError: there is no file 'none.csv'; ...
     """
     columns, watch = check_call(text, label, output_dir, metrics, config), Stopwatch()
-    config, metrics = plain(config or default_config(model)), metrics or accuracy_f1
-    call = call_of(table, columns, model, validation, config, lang)
+    config, problem = plain(config or default_config(model)), asked_problem(label, multi_label, regression)
+    call = call_of(table, columns, model, validation, config, lang, problem)
     name, folder = str(model or Kit(lang).model("encoder")), claim_run(output_dir, resume, call)
     with quiet_libraries(), work_folder(folder) as work:
         if not (folder / "report.json").exists():
-            prepared = prepare(table, columns, lang, validation, config.seed, work)
+            prepared = prepare(table, columns, lang, validation, config.seed, work, problem)
             watch.lap("read")
-            baselines = baseline_answers(prepared, lang, config.seed)
+            way = way_for(prepared, Way(accuracy_f1, baseline_answers, measure), metrics, judge)
+            baselines = way.baselines(prepared, lang, config.seed)
             watch.lap("baselines")
-            network, tokenizer = start_model(name, prepared.names, config.seed)
+            network, tokenizer = start_model(name, prepared.names, config.seed, prepared.problem)
             length = tokenizer.model_max_length
             parts = [tokenize(rows, tokenizer, prepared.columns, length) for rows in (prepared.train, prepared.valid)]
-            options = {"collate": DataCollatorWithPadding(tokenizer), "config": config, "metrics": metrics}
-            history = train(network, *parts, **options, output_dir=folder / "training", resume=True)
+            options = {"collate": DataCollatorWithPadding(tokenizer), "config": config, "metrics": way.metrics}
+            history = train(network, *way.ready(network, parts), **options, output_dir=folder / "training", resume=True)
+            way.finish(network)
             texts = [prepared.valid[column][:] for column in prepared.columns]
-            found = measure(prepared, Predictor(network, tokenizer).predict(*texts).probabilities, baselines, metrics)
+            probabilities = Predictor(network, tokenizer).predict(*texts).probabilities
+            found = way.measure(prepared, probabilities, baselines, way.metrics)
             made = {"cut": cut_texts(parts, length), "setting": setting_of(name, config)}
             made["seconds"] = watch.seconds | {"train": sum(history.seconds)}
             save_all(folder, network, tokenizer, report_on(prepared, history, found, lang, **made).files())

@@ -15,9 +15,9 @@ from sklearn.metrics import confusion_matrix
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from .engine.checks import as_inputs, as_texts, check_number, check_same_length, known
+from .engine.checks import as_inputs, as_texts, check_number, check_same_length, check_threshold, known
 from .engine.columns import as_labels
-from .engine.forward import by_length, group_probabilities
+from .engine.forward import answers_of, by_length, group_probabilities
 from .engine.messages import trouble
 from .engine.models import classifier_and_tokenizer, max_tokens
 from .engine.plots import plot_confusion
@@ -48,27 +48,31 @@ def batch_probabilities(
 class Predictions:
     """Answers in the order of the texts: the name of each one's label, and an array (len(texts), num_labels).
 
+    Where a text may have several labels, their names are a list. A model for numbers has them in both places.
+
     >>> Predictions(["pos"], np.array([[0.1, 0.9]])).labels
     ['pos']
     """
 
-    labels: list[str]
+    labels: list
     probabilities: np.ndarray
 
 # %% ../nbs/en/07_inference.ipynb #predictor
 class Predictor:
     """Labels and probabilities for texts, from a folder, a name on the Hub, or a model with its tokenizer.
 
-    `precision` is "no" for 32 bits, "bf16", or "auto" for the faster one, measured at the first texts.
+    `precision` is "no" for 32 bits, "bf16", or "auto" for the faster one, measured at the first texts. Where a text
+    may have several labels, it gets those whose probability is `threshold` or more.
 
     >>> from ftcourse.kit import Kit
     >>> Predictor(Kit("en").model("stars")).predict(["Tasty!", "Cold soup."]).probabilities.shape
     (2, 5)
     """
 
-    def __init__(self, model, tokenizer=None, batch_size: int = 128, precision: str = "no"):
+    def __init__(self, model, tokenizer=None, batch_size: int = 128, precision: str = "no", threshold: float = 0.5):
         self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
         self.precision = known("precision", precision, ("no", "bf16", "auto"))
+        self.threshold = check_threshold(threshold)
         self.model, self.tokenizer = classifier_and_tokenizer(model, tokenizer)
         self.max_length = max_tokens(self.model, self.tokenizer)
 
@@ -79,8 +83,7 @@ class Predictor:
         with evaluating(self.model):
             for rows in tqdm(groups, leave=False, disable=len(groups) < 2 or not watched()):
                 probabilities[rows] = group_probabilities(self, [texts[row] for row in rows])
-        labels = [config.id2label[number] for number in probabilities.argmax(axis=1).tolist()]
-        return Predictions(labels, probabilities)
+        return Predictions(answers_of(probabilities, config, self.threshold), probabilities)
 
 # %% ../nbs/en/07_inference.ipynb #confusion
 def confusion(references: Iterable[int], predictions: Iterable[int], num_labels: int) -> np.ndarray:

@@ -29,6 +29,7 @@ class TrainConfig:
     """How to train; `ValueError` for a wrong value. `warmup` is a number of steps, below 1 a share of all. A step has
     `accumulation` batches of `batch_size` rows a process. `clip` limits the norm of gradients. `precision` None leaves
     it to `accelerate launch`, "auto" measures. `workers` processes prepare batches. Each `save_steps`, all is saved.
+    With `class_weights` "balanced", the rarer a label, the more its rows count.
     >>> TrainConfig(lr=3e-4, batch_size=16).epochs
     3
     """
@@ -45,6 +46,7 @@ class TrainConfig:
     workers: int = 0
     save_steps: int = 100
     seed: int = 42
+    class_weights: str | None = None
 
     def __post_init__(self):
         check_config(self)

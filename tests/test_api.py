@@ -72,5 +72,5 @@ def test_every_public_name_is_there_or_told(places):
 
 def test_a_name_that_is_gone_untold_is_found(places):
     assert "gone" in lost("ftcourse.loop.nothing()", places)
-    assert "another" in lost("ftcourse.loop.train(model)", places)
+    assert "another" in lost("ftcourse.loop.evaluate(model)", places)
     assert "not at" in lost("ftcourse.loop.old()", {"ftcourse.loop.old": "ftcourse.loop.new"})

@@ -436,8 +436,12 @@ def bad_tables(tmp_path, frame) -> dict:
             "the column 'price' of 'd.csv' has no letters, only values such as '1.50'",
         ),
         "half a character": (good, {"text": "half"}, "row 1, column 'half': the text has half a character"),
-        "broken stars": (frame.assign(stars=2.5), {}, "row 1, column 'stars': got 2.5; expected a label"),
-        "lists as labels": (frame.assign(stars=[[1]] * 40), {}, r"row 1, column 'stars': got \[1\]; expected a label"),
+        "broken stars": (frame.assign(stars=float("inf")), {}, "row 1, column 'stars': got inf; expected a label"),
+        "lists of lists": (
+            frame.assign(stars=[[[1]]] * 40),
+            {},
+            r"row 1, column 'stars': got \[\[1\]\]; expected a label",
+        ),
         "all texts missing": (frame.assign(review=None), {}, "no row of 'table' can be used .no text: 40.; check"),
         "all labels missing": (frame.assign(stars=None), {}, "no row of 'table' can be used .no label: 40."),
         "one label": (frame.assign(stars="x"), {}, "all usable rows of 'table' have the label 'x'; expected two"),
@@ -470,8 +474,8 @@ def test_bad_input_is_met_with_its_own_message(call, frame, tmp_path):
 
 
 def test_row_numbers_are_right_beyond_the_first_thousand(tmp_path):
-    rows = Dataset.from_dict({"review": ["a"] * 2500, "stars": [1.0] * 2345 + [2.5] + [1.0] * 154})
-    with pytest.raises(ValueError, match="row 2346, column 'stars': got 2.5"):
+    rows = Dataset.from_dict({"review": ["a"] * 2500, "stars": [1.0] * 2345 + [float("inf")] + [1.0] * 154})
+    with pytest.raises(ValueError, match="row 2346, column 'stars': got inf"):
         prepare(rows, ["review", "stars"], "en", 0.1, 0, str(tmp_path))
 
 

@@ -28,10 +28,10 @@ def in_its_language(function: Callable) -> Callable:
     return call
 
 
-def check_call(
-    text: object, label: object, output_dir: object, metrics: object = None, config: object = None
-) -> list[str]:
+def check_call(text: object, label: object, output_dir: object, metrics: object = None, config: object = None) -> list:
     """The columns that a call of `finetune` names, texts first; a `ValueError` says what is wrong with the call.
+
+    A list of columns in place of the label, one for each of several labels, stays a list.
 
     >>> check_call(["premise", "hypothesis"], "verdict", "model")
     ['premise', 'hypothesis', 'verdict']
@@ -39,9 +39,10 @@ def check_call(
     texts = [text] if isinstance(text, str) else text
     if not isinstance(texts, list | tuple) or len(texts) not in (1, 2) or not all(isinstance(t, str) for t in texts):
         raise trouble("text_type", given=reprlib.repr(text))
-    if not isinstance(label, str):
+    labels = [label] if isinstance(label, str) else label
+    if not isinstance(labels, list | tuple) or not labels or not all(isinstance(name, str) for name in labels):
         raise trouble("label_type", given=reprlib.repr(label))
-    columns = [*texts, label]
+    columns = [*texts, *labels]
     for name in columns:
         if columns.count(name) > 1:
             raise trouble("same_column", given=name)
@@ -51,10 +52,18 @@ def check_call(
         raise trouble("metrics", given=metrics)
     if config is not None and not hasattr(config, "accumulation"):
         raise trouble("config", given=config)
-    return columns
+    return [*texts, label if isinstance(label, str) else [*label]]
 
 
-def call_of(table: object, columns: list[str], model: str | Path | None, validation: float, config, lang: str) -> dict:
+def call_of(
+    table: object,
+    columns: list,
+    model: str | Path | None,
+    validation: float,
+    config,
+    lang: str,
+    problem: str | None = None,
+) -> dict:
     """What tells one call of `finetune` from another, as far as the result depends on it.
 
     >>> from ftcourse.loop import TrainConfig
@@ -66,7 +75,7 @@ def call_of(table: object, columns: list[str], model: str | Path | None, validat
     table = table.name if known else Path(table).name if isinstance(table, str | Path) else type(table).__name__
     model = str(Path(model).resolve()) if model and Path(model).is_dir() else model
     call = {"table": table, "columns": columns, "model": model, "validation": validation, "lang": lang}
-    return call | how | plan_of(config)
+    return call | how | {"problem": problem} | plan_of(config)
 
 
 def plain(config):

@@ -13,6 +13,7 @@ GAP = re.compile(r"{(\w+)}")
 LANGS = ("en", "ar", "zh", "zh-Hant")
 PRECISIONS = ("no", "bf16", "fp16", "auto")
 SAMPLINGS = ("group_by_length", "random")
+CLASS_WEIGHTS = ("balanced",)
 LEAST = {"epochs": 1, "batch_size": 1, "accumulation": 1, "workers": 0, "save_steps": 1, "seed": 0}
 
 
@@ -44,6 +45,18 @@ def check_number(name: str, value: float, least: float | None = None, *, whole: 
     return int(value) if whole else value
 
 
+def check_threshold(value: float) -> float:
+    """The value, where it is a probability from which a label counts as given: above 0, below 1.
+
+    >>> check_threshold(50)
+    Traceback (most recent call last):
+    ValueError: threshold is 50; expected a probability above 0 and below 1, such as 0.5
+    """
+    if not isinstance(value, Real) or not 0 < value < 1:
+        raise trouble("threshold", given=value)
+    return float(value)
+
+
 def check_config(config) -> None:
     """Make sure that each value of a `TrainConfig` can be used; a `ValueError` names the first that cannot.
 
@@ -60,6 +73,8 @@ def check_config(config) -> None:
     if config.precision is not None:
         known("precision", config.precision, PRECISIONS)
     known("sampling", config.sampling, SAMPLINGS)
+    if config.class_weights is not None:
+        known("class_weights", config.class_weights, CLASS_WEIGHTS)
 
 
 def fill_gaps(text: str, numbers: Mapping[str, float]) -> str:

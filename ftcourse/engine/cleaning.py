@@ -1,18 +1,21 @@
 """Rows of a table made ready for training: keys, doubles, the order of labels, and the split."""
 
 import hashlib
-import re
 import reprlib
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from datasets import ClassLabel, Dataset
+from datasets import ClassLabel, Dataset, List, Value
 
+from ftcourse.engine.labels import cell_separator, join_labels, label_order, number_values, with_label_texts
 from ftcourse.engine.messages import language, message, trouble
+from ftcourse.engine.several import find_cell_separator, gathered_labels, label_sets, split_several
 from ftcourse.engine.tables import open_table, plain_rows
+
+ONE_LABEL, SEVERAL, NUMBER = "single_label_classification", "multi_label_classification", "regression"
 
 
 def text_key(texts: Sequence[str | None]) -> int:
@@ -28,7 +31,7 @@ def text_key(texts: Sequence[str | None]) -> int:
 
 
 def row_keys(rows: Dataset) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """For each row the key of its text, and the number of its label (-1: none); and the labels by number.
+    """For each row the key of its text, and the number of its label (-1: none); and the labels by number, as written.
 
     >>> keys, numbers, names = row_keys(Dataset.from_dict({"text": ["a", None], "label": ["x", "y"]}))
     >>> keys[1].item(), numbers.tolist(), names
@@ -38,42 +41,42 @@ def row_keys(rows: Dataset) -> tuple[np.ndarray, np.ndarray, list[str]]:
     columns = [name for name in rows.column_names if name != "label"]
     for batch in rows.iter(1000):
         keys.extend(map(text_key, zip(*(batch[name] for name in columns), strict=True)))
-        labels = [" ".join((label or "").split()) for label in batch["label"]]
-        numbers.extend(names.setdefault(label, len(names)) if label else -1 for label in labels)
+        numbers.extend(
+            names.setdefault(label, len(names)) if label and label.strip() else -1 for label in batch["label"]
+        )
     return np.array(keys, dtype=np.uint64), np.array(numbers, dtype=np.int64), [*names]
 
 
 MIN_ROWS = 2
 
 
-def sort_rows(keys: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
+def sort_rows(keys: np.ndarray, numbers: np.ndarray, marks: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Positions of the rows to use, under "kept", and of the others by the reason why they are left out.
+
+    Where a number stands for a set of labels, or of none, `marks` says which are in which set: (sets, labels).
 
     >>> {why: rows.tolist() for why, rows in sort_rows(np.array([7, 7, 8, 9, 0]), np.array([0, 0, 0, 1, 1])).items()}
     {'no_text': [4], 'no_label': [], 'duplicate': [1], 'contradiction': [], 'rare': [3], 'kept': [0, 2]}
     """
     left, found = pd.DataFrame({"key": keys, "number": numbers}), {}
+
+    def rare(rows: pd.DataFrame) -> pd.Series:
+        if marks is None:
+            return rows.groupby("number")["number"].transform("size") < MIN_ROWS
+        given = marks[rows["number"]]
+        return pd.Series(given[:, given.sum(axis=0) < MIN_ROWS].any(axis=1), rows.index)
+
     tests = {
         "no_text": lambda rows: rows["key"] == 0,
         "no_label": lambda rows: rows["number"] < 0,
         "duplicate": lambda rows: rows.duplicated(),
         "contradiction": lambda rows: rows.duplicated("key", keep=False),
-        "rare": lambda rows: rows.groupby("number")["number"].transform("size") < MIN_ROWS,
+        "rare": rare,
     }
     for why, test in tests.items():
         out = test(left).to_numpy(dtype=bool)
         found[why], left = left.index[out].to_numpy(), left[~out]
     return found | {"kept": left.index.to_numpy()}
-
-
-def label_order(names: Sequence[str]) -> list[str]:
-    """The labels' names in the order of their numbers: as numbers where all are, or else by the alphabet.
-
-    >>> label_order(["10", "9"]), label_order(["good", "bad"])
-    (['9', '10'], ['bad', 'good'])
-    """
-    whole = all(re.fullmatch(r"[+-]?\d{1,18}", name) for name in names)
-    return sorted(names, key=lambda name: (int(name), name)) if whole else sorted(names)
 
 
 def check_letters(rows: Dataset, source: dict) -> None:
@@ -130,11 +133,22 @@ class Prepared:
     source: dict
     read: int
     dropped: dict[str, dict]
+    notes: list[dict] = field(default_factory=list)
+    problem: str = ONE_LABEL
 
     @property
     def columns(self) -> list[str]:
         """The names of the text columns, one or two."""
         return [name for name in self.train.column_names if name != "label"]
+
+
+def problem_of(names: Sequence[str]) -> str:
+    """Whether the cells of a column of labels hold one label or several.
+
+    >>> problem_of(["good", "bad"]), problem_of(["food", "food;price", "price"])
+    ('single_label_classification', 'multi_label_classification')
+    """
+    return SEVERAL if cell_separator(names) else ONE_LABEL
 
 
 def describe_dropped(rows: Dataset, groups: dict[str, np.ndarray]) -> dict[str, dict]:
@@ -155,6 +169,20 @@ def describe_dropped(rows: Dataset, groups: dict[str, np.ndarray]) -> dict[str, 
     }
 
 
+def check_share(validation: float, rows: int, labels: int) -> int:
+    """How many of the rows are to validate with; a `ValueError` for a share that leaves too few on either side.
+
+    >>> check_share(0.25, 40, 2)
+    10
+    """
+    if not isinstance(validation, float) or not 0 < validation < 1:
+        raise trouble("validation", given=validation)
+    size = max(round(rows * validation), labels)
+    if rows - size < labels:
+        raise trouble("few_rows", rows=rows, labels=labels, given=validation)
+    return size
+
+
 def split_rows(rows: Dataset, validation: float, seed: int) -> tuple[Dataset, Dataset]:
     """Rows to train with, and a share `validation` of all to validate with, where each label has the same share.
 
@@ -165,37 +193,99 @@ def split_rows(rows: Dataset, validation: float, seed: int) -> tuple[Dataset, Da
     >>> [part.num_rows for part in split_rows(rows, 0.5, 0)]
     [2, 2]
     """
-    if not isinstance(validation, float) or not 0 < validation < 1:
-        raise trouble("validation", given=validation)
     labels = rows.features["label"].num_classes
-    size = max(round(len(rows) * validation), labels)
-    if len(rows) - size < labels:
-        raise trouble("few_rows", rows=len(rows), labels=labels, given=validation)
+    size = check_share(validation, len(rows), labels)
     parts = rows.train_test_split(test_size=size, stratify_by_column="label", seed=seed)
     return parts["train"], parts["test"]
 
 
-def prepare(table: object, columns: Sequence[str], lang: str, validation: float, seed: int, cache_dir: str) -> Prepared:
+def read_rows(table: object, columns: Sequence, lang: str, cache_dir: str) -> tuple[Dataset, dict]:
+    """The rows of a table of any kind with texts and labels as they are spelt, and where they came from.
+
+    >>> read_rows(pd.DataFrame({"review": ["a"], "stars": [1.0]}), ["review", "stars"], "en", "")[0][0]
+    {'text': 'a', 'label': '1'}
+    """
+    texts, labels = columns[:-1], [columns[-1]] if isinstance(columns[-1], str) else [*columns[-1]]
+    table, source = open_table(table, [*texts, *labels], lang, cache_dir)
+    places = [f"spelt {number}" for number in range(len(labels))]
+    new = [*("text", "text_pair")[: len(texts)], *places]
+    rows = plain_rows(with_label_texts(table, source, labels), source, new)
+    check_letters(rows, source)
+    if isinstance(columns[-1], str):
+        return rows.rename_column(places[0], "label"), source
+    return gathered_labels(rows, source, places, labels), source
+
+
+def prepare_numbers(rows: Dataset, source: dict, validation: float, seed: int) -> Prepared:
+    """The same for rows whose labels are numbers, to be answered with numbers: nothing is rare then.
+
+    >>> rows = Dataset.from_dict({"text": [*"abcdefgh"], "label": ["1", "1.5"] * 4})
+    >>> prepare_numbers(rows, {"name": "table", "columns": ["text", "stars"]}, 0.25, 0).valid.features["label"].dtype
+    'float32'
+    """
+    keys, numbers, names = row_keys(rows)
+    counts = np.bincount(numbers[numbers >= 0], minlength=len(names))
+    values, notes = number_values(names, counts, source)
+    distinct, places = np.unique(values, return_inverse=True)  # NaN, if there is one, comes last
+    places = np.where(np.isnan(values), -1, places)
+    numbers = np.append(places, -1)[numbers]
+    groups = sort_rows(keys, numbers, np.zeros((len(distinct), 0), dtype=bool))
+    kept = groups["kept"]
+    labels = distinct[numbers[kept]].astype(np.float32)
+    check_kept(groups, [f"{value:g}" for value in np.unique(labels)[:2]], source)
+    size = check_share(validation, len(kept), 1)
+    used = rows.select(kept).remove_columns("label").add_column("label", labels, feature=Value("float32"))
+    order = np.random.default_rng(seed).permutation(len(used))
+    parts = [used.select(np.sort(part)) for part in (order[size:], order[:size])]
+    dropped = describe_dropped(rows, groups)
+    return Prepared(*parts, source["columns"][-1:], source, len(rows), dropped, notes, NUMBER)
+
+
+def prepare(
+    table: object,
+    columns: Sequence,
+    lang: str,
+    validation: float,
+    seed: int,
+    cache_dir: str,
+    problem: str | None = None,
+) -> Prepared:
     """A table, read, cleaned, numbered and split; `columns` are those of the texts, one or two, and of the label.
+
+    A list in the place of the label names a column for each of several labels. Without a `problem`, the labels tell
+    whether a text has one or several.
 
     >>> frame = pd.DataFrame({"text": [*"abcdefgh"], "label": [0, 1] * 4})
     >>> prepare(frame, ["text", "label"], "en", 0.25, 0, "").names
     ['0', '1']
     """
-    table, source = open_table(table, columns, lang, cache_dir)
-    rows = plain_rows(table, source, [*("text", "text_pair")[: len(columns) - 1], "label"])
-    check_letters(rows, source)
+    rows, source = read_rows(table, columns, lang, cache_dir)
     keys, numbers, names = row_keys(rows)
-    groups = sort_rows(keys, numbers)
+    counts, problem = np.bincount(numbers[numbers >= 0], minlength=len(names)), problem or problem_of(names)
+    if problem == NUMBER:
+        return prepare_numbers(rows, source, validation, seed)
+    marks = None
+    if problem == SEVERAL:
+        places, marks, names, notes = label_sets(names, counts, find_cell_separator(names))
+    else:
+        places, names, notes = join_labels(names, counts)
+    numbers = np.append(places, -1)[numbers]
+    groups = sort_rows(keys, numbers, marks)
     kept = groups["kept"]
-    ordered = label_order([names[number] for number in np.unique(numbers[kept])])
+    given = np.unique(numbers[kept]) if marks is None else np.flatnonzero(marks[numbers[kept]].any(axis=0))
+    ordered = label_order([names[number] for number in given])
     check_kept(groups, ordered, source)
-    places = {name: number for number, name in enumerate(ordered)}
-    renumbered = np.array([places.get(name, -1) for name in names])
-    used = rows.select(kept).remove_columns("label")
-    used = used.add_column("label", renumbered[numbers[kept]], feature=ClassLabel(names=ordered))
-    train_rows, valid_rows = split_rows(used, validation, seed)
-    return Prepared(train_rows, valid_rows, ordered, source, len(rows), describe_dropped(rows, groups))
+    places, used = {name: number for number, name in enumerate(ordered)}, rows.select(kept).remove_columns("label")
+    if marks is None:
+        renumbered = np.array([places.get(name, -1) for name in names])
+        used = used.add_column("label", renumbered[numbers[kept]], feature=ClassLabel(names=ordered))
+        parts = split_rows(used, validation, seed)
+    else:
+        labels = marks[:, [names.index(name) for name in ordered]][numbers[kept]].astype(np.float32)
+        used = used.add_column("label", [*labels], feature=List(Value("float32")))
+        check_share(validation, len(used), len(ordered))
+        parts = [used.select(part) for part in split_several(labels, validation, seed)]
+    return Prepared(*parts, ordered, source, len(rows), describe_dropped(rows, groups), notes, problem)
 
 
 def joined_texts(rows: Dataset) -> list[str]:

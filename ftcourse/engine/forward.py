@@ -101,6 +101,32 @@ def batch_logits(
     return torch.cat(parts).float()
 
 
+def probabilities_of(logits: torch.Tensor, problem: str | None) -> torch.Tensor:
+    """What logits (rows, labels) mean: one trust shared out, or one a label for several; numbers are what they are.
+
+    >>> probabilities_of(torch.zeros(1, 2), "multi_label_classification").tolist()
+    [[0.5, 0.5]]
+    """
+    if problem == "regression":
+        return logits
+    return logits.sigmoid() if problem == "multi_label_classification" else logits.softmax(dim=-1)
+
+
+def answers_of(probabilities: np.ndarray, config, threshold: float = 0.5) -> list:
+    """The answer in each row: a label's name, of several those from the threshold up, or a number.
+
+    >>> from transformers import PretrainedConfig
+    >>> config = PretrainedConfig(id2label={0: "bad", 1: "good"}, problem_type="multi_label_classification")
+    >>> answers_of(np.array([[0.2, 0.7], [0.5, 0.9], [0.1, 0.1]]), config)
+    [['good'], ['bad', 'good'], []]
+    """
+    if config.problem_type == "regression":
+        return probabilities[:, 0].tolist()
+    if config.problem_type == "multi_label_classification":
+        return [[config.id2label[number] for number in np.flatnonzero(row >= threshold)] for row in probabilities]
+    return [config.id2label[number] for number in probabilities.argmax(axis=1).tolist()]
+
+
 GROUP = 1024  # texts that are tokenized in one go
 BATCH_TOKENS = {"cpu": 2048}  # elsewhere 32768
 
@@ -132,5 +158,7 @@ def group_probabilities(predictor, texts: list[str] | list[tuple[str, str]]) -> 
         predictor.precision = faster_precision(partial(batch_logits, [middle], model), model.device)
     logits = batch_logits((pad_rows(encoded, rows, tokenizer) for rows in batches), model, predictor.precision)
     probabilities = np.zeros(logits.shape, dtype=np.float32)
-    probabilities[[row for rows in batches for row in rows]] = logits.softmax(dim=-1).cpu().numpy()
+    probabilities[[row for rows in batches for row in rows]] = (
+        probabilities_of(logits, model.config.problem_type).cpu().numpy()
+    )
     return probabilities

@@ -65,7 +65,7 @@ def classifier_and_tokenizer(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Both of them, loaded where `model` is a folder or a name on the Hub.
 
-    Raises `ValueError` for a model without its tokenizer, or one that does not choose one label out of several.
+    Raises `ValueError` for a model without its tokenizer, or one that neither chooses labels nor says a number.
 
     >>> from ftcourse.kit import Kit
     >>> model, tokenizer = classifier_and_tokenizer(Kit().model("stars"))
@@ -80,7 +80,7 @@ def classifier_and_tokenizer(
     if tokenizer.pad_token_id is None:
         raise trouble("no_padding")
     num_labels, problem = model.config.num_labels, model.config.problem_type
-    if num_labels < 2 or problem in ("regression", "multi_label_classification"):
+    if (num_labels == 1) != (problem == "regression"):
         raise trouble("not_one_label", num_labels=num_labels, problem=problem)
     return model, tokenizer
 
@@ -101,10 +101,13 @@ def max_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> in
     return min(limits, default=None)
 
 
-def start_model(name: str, labels: list[str], seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def start_model(
+    name: str, labels: list[str], seed: int, problem: str = "single_label_classification"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A pretrained model with a new head for the labels, and its tokenizer, for texts of up to 512 tokens.
 
-    Raises `ValueError`, in one line, where there is none under this name.
+    `problem` is the library's `problem_type`: it decides on the loss, and on what the logits mean. Raises `ValueError`,
+    in one line, where there is no model under this name.
 
     >>> from ftcourse.kit import Kit
     >>> start_model(Kit().model("encoder"), ["bad", "good"], 42)[0].config.id2label
@@ -118,7 +121,7 @@ def start_model(name: str, labels: list[str], seed: int) -> tuple[PreTrainedMode
             name,
             id2label=dict(enumerate(labels)),
             label2id={label: number for number, label in enumerate(labels)},
-            problem_type="single_label_classification",
+            problem_type=problem,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             use_safetensors=True,

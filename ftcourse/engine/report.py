@@ -14,9 +14,10 @@ from datasets import Dataset
 from transformers.utils import is_in_notebook
 
 from ftcourse.engine.batches import token_lengths
-from ftcourse.engine.cleaning import Prepared
-from ftcourse.engine.messages import message
+from ftcourse.engine.cleaning import NUMBER, ONE_LABEL, SEVERAL, Prepared
+from ftcourse.engine.messages import catalogue, message
 from ftcourse.engine.plots import plot_history, png
+from ftcourse.engine.problems import number_groups
 from ftcourse.engine.views import bar, direction, shaded, table_html
 
 STYLE = (
@@ -27,7 +28,8 @@ STYLE = (
 )
 
 
-USE = 'from transformers import pipeline\n\nclassify = pipeline("text-classification", model=".")'
+PIPELINE = 'from transformers import pipeline\n\nclassify = pipeline("text-classification", model="."{})'
+USE = {ONE_LABEL: PIPELINE.format(""), SEVERAL: PIPELINE.format(", top_k=None"), NUMBER: PIPELINE.format("")}
 
 
 def curve_png(history: dict) -> str:
@@ -64,9 +66,15 @@ class Report:
     setting: dict
     versions: dict[str, str] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)  # rows that fill the model's length, and the length
+    notes: list[dict] = field(default_factory=list)  # about the labels: key and values of each message
+    problem: str = ONE_LABEL
+    closer: dict[str, int] = field(default_factory=dict)  # rows that one of the two is closer to, where not one label
+    sizes: dict[str, int] = field(default_factory=dict)  # rows in training and in validation
 
     def say(self, key: str, /, **values) -> str:
-        return message(self.lang, "finetune", key, **values)
+        """A message; where the problem has one of its own, that."""
+        own = {SEVERAL: f"{key}.several", NUMBER: f"{key}.number"}.get(self.problem)
+        return message(self.lang, "finetune", own if own in catalogue(self.lang, "finetune") else key, **values)
 
     @property
     def names(self) -> list[str]:
@@ -83,24 +91,35 @@ class Report:
     def verdict_text(self) -> str:
         """Whether the tuned model beats the better of the two baselines, in a sentence."""
         best = max(self.right["majority"], self.right["tfidf"])
-        total = sum(entry["valid"] for entry in self.labels)
-        return self.say(self.verdict, tuned=self.right["tuned"], best=best, total=total)
+        values = self.closer or {"tuned": self.right["tuned"], "best": best}
+        return self.say(self.verdict, total=self.size("valid"), **values)
+
+    def size(self, part: str) -> int:
+        """How many rows are in a part, "train" or "valid"."""
+        return self.sizes.get(part) or sum(entry[part] for entry in self.labels)
 
     def rows_text(self) -> str:
-        train, valid = (sum(entry[part] for entry in self.labels) for part in ("train", "valid"))
+        train, valid = self.size("train"), self.size("valid")
         return self.say("rows", read=self.read, kept=train + valid, train=train, valid=valid)
 
     def balance_text(self) -> str:
-        """A warning where one label has three times as many rows as another; or else nothing."""
+        """A warning where one label has three times as many rows as another, and what can be done; or else nothing."""
+        if self.problem == NUMBER:
+            return ""
         ordered = sorted(self.labels, key=lambda entry: entry["train"])
         least, most = ordered[0], ordered[-1]
         times = most["train"] / max(least["train"], 1)
         values = {"largest": most["label"], "smallest": least["label"], "times": f"{times:.0f}"}
-        return self.say("unbalanced", **values) if times >= 3 else ""
+        advice = self.say("weighted" if self.setting.get("class_weights") else "weights_help")
+        return f"{self.say('unbalanced', **values)} {advice}" if times >= 3 else ""
 
     def cut_text(self) -> str:
         """How many texts the model does not read to their end; or else nothing."""
         return self.say("cut", **self.cut) if self.cut.get("rows") else ""
+
+    def notes_texts(self) -> list[str]:
+        """What was done to the labels of the table, and what looks wrong about them, in sentences."""
+        return [self.say(f"note.{entry['key']}", **{**entry, "key": ""}) for entry in self.notes]
 
     def dropped_rows(self) -> list[tuple]:
         return [
@@ -127,24 +146,35 @@ class Report:
         return "".join(parts) + f"<p>{escape(self.cut_text())}</p>"
 
     def labels_html(self) -> str:
-        total = sum(entry["train"] for entry in self.labels)
+        total = self.size("train")
         header = [self.say(key) for key in ("label", "in_train", "in_valid", "share")]
         rows = [(entry["label"], entry["train"], entry["valid"], bar(entry["train"] / total)) for entry in self.labels]
-        return table_html(header, rows) + f"<p>{escape(self.balance_text())}</p>"
+        texts = [*self.notes_texts(), self.balance_text()]
+        return table_html(header, rows) + "".join(f"<p>{escape(text)}</p>" for text in texts)
 
     def confusion_html(self) -> str:
+        if self.problem == NUMBER:
+            header = [self.say(key) for key in ("label", "in_valid", "mean_answer", "probability")]
+            return f"<p>{escape(self.say('confusion_how'))}</p>" + table_html(header, self.confusion)
+        if self.problem == SEVERAL:
+            header = [self.say(key) for key in ("label", "found", "missed", "wrongly")]
+            rows = [(name, m[1][1], m[1][0], m[0][1]) for name, m in zip(self.names, self.confusion, strict=True)]
+            return f"<p>{escape(self.say('confusion_how'))}</p>" + table_html(header, rows)
         rows = [
             (name, *(shaded(count, sum(counts)) for count in counts))
             for name, counts in zip(self.names, self.confusion, strict=True)
         ]
         return f"<p>{escape(self.say('confusion_how'))}</p>" + table_html(["", *self.names], rows)
 
+    def name_of(self, label: int | str) -> str:
+        return label if isinstance(label, str) else self.names[label]
+
     def mistakes_html(self) -> str:
         if not self.mistakes:
             return f"<p>{escape(self.say('no_mistakes'))}</p>"
         header = [self.say(key) for key in ("text", "label", "answer", "probability")]
         rows = [
-            (shortened(m["text"]), self.names[m["label"]], self.names[m["prediction"]], m["probability"])
+            (shortened(m["text"]), *(self.name_of(m[key]) for key in ("label", "prediction")), m["probability"])
             for m in self.mistakes
         ]
         return f"<p>{escape(self.say('mistakes_how'))}</p>" + table_html(header, rows)
@@ -189,7 +219,7 @@ class Report:
             f"  {self.say(who)}: " + ", ".join(f"{name} {values[name]:.3f}" for name in names if name in values)
             for who, values in self.scores.items()
         ]
-        data = [self.rows_text(), *dropped, self.cut_text(), self.balance_text()]
+        data = [self.rows_text(), *dropped, *self.notes_texts(), self.cut_text(), self.balance_text()]
         lines = [self.verdict_text(), *data, self.say("scores"), *scores]
         return "\n".join(line for line in lines if line)
 
@@ -215,11 +245,12 @@ class Report:
             f"## {self.say('labels')}",
             f"| {self.say('label')} | {self.say('in_train')} | {self.say('in_valid')} |\n|---|---|---|\n"
             + "\n".join(counts),
+            *self.notes_texts(),
             self.balance_text(),
             f"## {self.say('scores')}",
             f"| {' | '.join(header)} |\n|{'---|' * len(header)}\n" + "\n".join(scores),
             f"## {self.say('use')}",
-            f"```python\n{USE}\n```",
+            f"```python\n{USE[self.problem]}\n```",
             self.say("limits"),
             f"## {self.say('made_with')}",
             self.say("model", **self.setting),
@@ -253,7 +284,15 @@ def label_counts(prepared: Prepared) -> list[dict]:
     >>> label_counts(Prepared(rows, rows, ["bad", "good"], {}, 2, {}))[0]
     {'label': 'bad', 'train': 1, 'valid': 1}
     """
-    counts = [np.bincount(part["label"][:], minlength=len(prepared.names)) for part in (prepared.train, prepared.valid)]
+    if prepared.problem == NUMBER:
+        size = len(prepared.train)
+        groups = number_groups(np.array([*prepared.train["label"][:], *prepared.valid["label"][:]]))
+        return [
+            {"label": name, "train": int(rows[:size].sum()), "valid": int(rows[size:].sum())} for name, rows in groups
+        ]
+    size = len(prepared.names)
+    parts = [np.array(part["label"][:]) for part in (prepared.train, prepared.valid)]
+    counts = [np.bincount(part, minlength=size) if part.ndim == 1 else part.sum(axis=0) for part in parts]
     return [
         {"label": name, "train": int(counts[0][n]), "valid": int(counts[1][n])} for n, name in enumerate(prepared.names)
     ]
@@ -280,6 +319,8 @@ def report_on(prepared: Prepared, history, found: dict, lang: str, **made) -> Re
     ['bad', 'good']
     """
     story = {"source": prepared.source, "read": prepared.read, "dropped": prepared.dropped, "history": vars(history)}
+    story |= {"notes": prepared.notes, "problem": prepared.problem}
+    story["sizes"] = {"train": len(prepared.train), "valid": len(prepared.valid)}
     return Report(lang=lang, labels=label_counts(prepared), **story, **found, **made, versions=versions())
 
 

@@ -26,6 +26,7 @@ from ftcourse.engine.optimizers import make_optimizer, make_scheduler
 from ftcourse.engine.precision import choose_precision, quick_attention
 from ftcourse.engine.processes import accelerator_for
 from ftcourse.engine.progress import make_bar
+from ftcourse.engine.weights import class_weights, weighted_loss
 
 Batch = Mapping[str, torch.Tensor]
 
@@ -52,6 +53,7 @@ class Run:
     started: float = 0.0
     order: list[int] | None = None
     random: dict | None = None
+    weights: torch.Tensor | None = None
 
     @property
     def step(self) -> int:
@@ -93,9 +95,12 @@ class Run:
                 yield batch, count / total
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        """The model's loss for a batch; 0 where none of its labels counts."""
+        """The model's loss for a batch, with class weights where there are some; 0 where none of its labels counts."""
         with quick_attention(self.accelerator.device, self.accelerator.mixed_precision):
-            loss = self.model(**batch).loss
+            outputs = self.model(**batch)
+        loss = outputs.loss
+        if self.weights is not None:
+            loss = weighted_loss(outputs.logits, batch["labels"], self.weights)
         return torch.where((batch["labels"] != IGNORED).any(), loss, 0)
 
     def backward(self, loss: torch.Tensor) -> None:
@@ -178,7 +183,9 @@ def start_run(
     num_steps = config.epochs * math.ceil(len(loader) / config.accumulation)
     scheduler = make_scheduler(optimizer, config.warmup, num_steps)
     optimizer, bar = accelerator.prepare(optimizer), make_bar(num_steps, accelerator)
-    return Run(accelerator, wrapped, optimizer, scheduler, loader, config, history, bar)
+    run = Run(accelerator, wrapped, optimizer, scheduler, loader, config, history, bar)
+    run.weights = class_weights(data, model, config)
+    return run
 
 
 @contextmanager
