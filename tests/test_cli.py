@@ -242,7 +242,7 @@ class Stopping:
     """A predictor that is stopped at its second batch."""
 
     def __init__(self, predictor, error):
-        self.predictor, self.error, self.calls = predictor, error, 0
+        self.predictor, self.model, self.error, self.calls = predictor, predictor.model, error, 0
 
     def predict(self, *texts):
         self.calls += 1
@@ -258,7 +258,10 @@ def test_answers_that_were_written_are_kept_and_the_same_command_goes_on(tiny, t
     words = ["predict", tiny, tmp_path / "new.csv", "--text", "review", "--out"]
     ask(*words, tmp_path / "whole.csv")
     with monkeypatch.context() as patch:
-        patch.setattr("ftcourse.inference.Predictor", lambda model, load=Predictor: Stopping(load(model), error))
+        patch.setattr(
+            "ftcourse.inference.Predictor",
+            lambda model, threshold, load=Predictor: Stopping(load(model, threshold=threshold), error),
+        )
         said = ask(*words, tmp_path / "answers.csv", code=1).output
     assert "the same command goes on from there" in " ".join(said.split())
     part = next(tmp_path.glob(".answers.csv.*.part"))
