@@ -1,6 +1,6 @@
 """In which encoding a text file is: told by its mark, by its zero bytes, by being valid UTF-8, or else by evidence.
-Bytes beyond ASCII make letters in nearly any old encoding, but likely words in one of them; where that is not clear, the
-file is refused."""
+Bytes beyond ASCII make letters in nearly any old encoding, but likely words in one of them; where that is not clear,
+the file is refused."""
 
 import codecs
 import re
