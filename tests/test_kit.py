@@ -95,8 +95,14 @@ def test_checkpoints_are_plain(name):
         (lambda: Kit("fr"), "unknown language 'fr'; known: en, ar, zh, zh-Hant"),
         (lambda: Kit(None), "unknown language None"),
         (lambda: Kit("en", source="disk"), "unknown source 'disk'; known: kit, hub"),
-        (lambda: Kit().dataset("imdb"), "unknown dataset 'imdb'; known: reviews, films, pairs, natural, speech"),
-        (lambda: Kit().model("bert"), "unknown model 'bert'; known: encoder, stars, sentiment, writer, speech"),
+        (
+            lambda: Kit().dataset("imdb"),
+            "unknown dataset 'imdb'; known: reviews, films, pairs, natural, digits, letters, speech",
+        ),
+        (
+            lambda: Kit().model("bert"),
+            "unknown model 'bert'; known: encoder, stars, sentiment, writer, images, digits, speech",
+        ),
         (lambda: Kit().metric("bleu"), "unknown metric 'bleu'; known: accuracy, f1, mrpc"),
     ],
 )
