@@ -8,6 +8,7 @@ import venv
 import zipfile
 
 import pytest
+from filelock import FileLock
 
 from tests.test_readme import PAGES, README, python_blocks
 from tools.settings import ROOT, chapters, languages
@@ -15,10 +16,14 @@ from tools.settings import ROOT, chapters, languages
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    target = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(target), str(ROOT)]
-    subprocess.run(command, check=True)
-    return next(target.glob("ftcourse-*.whl"))
+    """Built once, whichever of the processes that test at the same time comes first: all build in the same folder."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(shared), str(ROOT)]
+    with FileLock(shared / "wheel.lock"):
+        if not list(shared.glob("ftcourse-*.whl")):
+            subprocess.run(command, check=True)
+    return next(shared.glob("ftcourse-*.whl"))
 
 
 def test_the_wheel_holds_package_kit_and_notebooks(wheel):
