@@ -455,9 +455,9 @@ def report(results: dict) -> str:
     """The tables that `kit/README.md` shows."""
     number = max(map(len, results.values()), default=0)
     test_sets = [" ".join(pair) for pair in OPINION_LANGS.items()]
-    seeds = f"mean of {number} seeds ± half the spread" if number > 1 else "one seed"
+    seeds = f"mean of {number} seeds ± half the spread; without ±, one seed" if number > 1 else "one seed"
     parts = [
-        f"Accuracy on public opinions, two labels ({seeds}; a tuned teacher has one seed):",
+        f"Accuracy on public opinions, two labels ({seeds}):",
         few_labels(results, list(OPINION_LANGS.items())),
         f"Accuracy on the kit's `natural` and `reviews`, five labels ({seeds}):",
         few_labels(results, list(KIT_SETS)),
