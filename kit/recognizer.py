@@ -27,7 +27,9 @@ from transformers import (
 )
 
 from ftcourse.engine.assets import WHOLE
+from ftcourse.engine.audio import read_audio
 from ftcourse.kit import Kit
+from ftcourse.sound import word_error_rate
 from kit import speech
 from kit.data import ASSETS
 from kit.teacher import CACHE
@@ -225,36 +227,20 @@ def build_speech(folder: Path, texts: Path) -> None:
     save_file(halves, folder / "speech" / WHOLE, metadata={"format": "pt"})  # the configuration still says float32
 
 
-def errors(said: Sequence[str], heard: Sequence[str]) -> int:
-    """How many words, or letters, have to be put in, left out or changed to make of what was heard what was said.
-
-    >>> errors("turn the light on".split(), "turn light off".split())
-    2
-    """
-    row = list(range(len(heard) + 1))
-    for i, word in enumerate(said, 1):
-        before, row[0] = row[0], i
-        for j, other in enumerate(heard, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != other))
-    return row[-1]
-
-
 def error_rate(said: Sequence[str], heard: Sequence[str], lang: str) -> float:
     """Errors a word that was said, over all texts; in Chinese, which has no blanks, a letter.
 
     >>> error_rate(["one two"], ["one"], "en"), error_rate(["开门"], ["关门"], "zh")
     (0.5, 0.5)
     """
-    split = list if lang.startswith("zh") else str.split
-    pairs = [(split(a), split(b)) for a, b in zip(said, heard, strict=True)]
-    return sum(errors(a, b) for a, b in pairs) / sum(len(a) for a, _ in pairs)
+    return word_error_rate(said, heard, list if lang.startswith("zh") else str.split)
 
 
 def spoken(split: str, lang: str) -> Iterator[tuple[np.ndarray, str]]:
     """Waveforms and texts of a split as it ships."""
     dataset = load_dataset(*Kit(lang).dataset("speech"), split=split).cast_column("audio", Audio(decode=False))
     for row in dataset:
-        yield soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")[0], row["text"]
+        yield read_audio(row["audio"]["bytes"]), row["text"]
 
 
 @torch.inference_mode()
