@@ -23,7 +23,8 @@ from .engine.calls import call_of, check_call, in_its_language, plain
 from .engine.cleaning import Prepared, joined_texts, prepare
 from .engine.folders import claim_run, work_folder
 from .engine.models import save_all, start_model
-from .engine.problems import Way, asked_problem, way_for
+from .engine.options import options_of
+from .engine.problems import Way, way_for
 from .engine.progress import Stopwatch, quiet_libraries
 from .engine.report import cut_texts, report_on, setting_of, show_report
 from .inference import Predictor, confusion, mistakes
@@ -117,13 +118,12 @@ def finetune(
     config: TrainConfig | None = None,
     metrics: Metrics | None = None,
     resume: bool = False,
-    multi_label: bool | None = None,
-    regression: bool = False,
+    **options,
 ) -> Predictor:
     """A classifier for the texts of a table: a path, a `DataFrame` or a `Dataset`. Shows a report, saves all.
 
     A text may have several labels: in one cell, or, where `label` is a list, in a column of yes and no for each. That
-    is found out; `multi_label` settles it. With `regression`, labels are numbers, and so are the answers.
+    is found out. What else can be asked for, such as numbers in place of labels, is in `Options` of `engine.options`.
     `ValueError` for a wrong call or table, `FileExistsError` for a full `output_dir`, `OSError` for a full disk.
 
     >>> finetune("none.csv", text="review", label="stars", output_dir="nowhere")
@@ -131,12 +131,12 @@ def finetune(
     ValueError: there is no file 'none.csv'; ...
     """
     columns, watch = check_call(text, label, output_dir, metrics, config), Stopwatch()
-    config, problem = plain(config or default_config(model)), asked_problem(label, multi_label, regression)
-    call = call_of(table, columns, model, validation, config, lang, problem)
+    config, options = plain(config or default_config(model)), options_of(options)
+    call = call_of(table, columns, model, validation, config, lang, options)
     name, folder = str(model or Kit(lang).model("encoder")), claim_run(output_dir, resume, call)
     with quiet_libraries(), work_folder(folder) as work:
         if not (folder / "report.json").exists():
-            prepared = prepare(table, columns, lang, validation, config.seed, work, problem)
+            prepared = prepare(table, columns, lang, validation, config.seed, work, options.problem(label))
             watch.lap("read")
             way = way_for(prepared, Way(accuracy_f1, baseline_answers, measure), metrics, judge)
             baselines = way.baselines(prepared, lang, config.seed)
@@ -144,8 +144,8 @@ def finetune(
             network, tokenizer = start_model(name, prepared.names, config.seed, prepared.problem)
             length = tokenizer.model_max_length
             parts = [tokenize(rows, tokenizer, prepared.columns, length) for rows in (prepared.train, prepared.valid)]
-            options = {"collate": DataCollatorWithPadding(tokenizer), "config": config, "metrics": way.metrics}
-            history = train(network, *way.ready(network, parts), **options, output_dir=folder / "training", resume=True)
+            how = {"collate": DataCollatorWithPadding(tokenizer), "config": config, "metrics": way.metrics}
+            history = train(network, *way.ready(network, parts), **how, output_dir=folder / "training", resume=True)
             way.finish(network)
             texts = [prepared.valid[column][:] for column in prepared.columns]
             probabilities = Predictor(network, tokenizer).predict(*texts).probabilities

@@ -218,7 +218,7 @@ def test_a_stopped_training_ends_in_the_same_weights(tiny, tmp_path):
     whole = finetune(SEMICOLONS, output_dir=tmp_path / "whole", **options)
     pairs = zip(resumed.model.state_dict().values(), whole.model.state_dict().values(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
-    with pytest.raises(ValueError, match="begun with problem=None, not 'multi_label_classification'"):
+    with pytest.raises(ValueError, match="begun with multi_label=None, not True"):
         finetune(SEMICOLONS, output_dir=tmp_path / "out", resume=True, multi_label=True, **options)
 
 

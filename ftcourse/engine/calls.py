@@ -8,8 +8,11 @@ from pathlib import Path
 
 from ftcourse.engine.checks import LANGS, known
 from ftcourse.engine.messages import speaking, trouble
+from ftcourse.engine.options import Options
 from ftcourse.engine.run import plan_of
 from ftcourse.engine.tables import TableFile
+
+PLAIN = Options()
 
 
 def in_its_language(function: Callable) -> Callable:
@@ -62,7 +65,7 @@ def call_of(
     validation: float,
     config,
     lang: str,
-    problem: str | None = None,
+    options: Options = PLAIN,
 ) -> dict:
     """What tells one call of `finetune` from another, as far as the result depends on it.
 
@@ -75,7 +78,7 @@ def call_of(
     table = table.name if known else Path(table).name if isinstance(table, str | Path) else type(table).__name__
     model = str(Path(model).resolve()) if model and Path(model).is_dir() else model
     call = {"table": table, "columns": columns, "model": model, "validation": validation, "lang": lang}
-    return call | how | {"problem": problem} | plan_of(config)
+    return call | how | vars(options) | plan_of(config)
 
 
 def plain(config):

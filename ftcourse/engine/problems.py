@@ -1,6 +1,5 @@
 """What differs for several labels a text, and for numbers: scores, baselines, what a report says of the answers."""
 
-import reprlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,30 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from transformers import EvalPrediction, PreTrainedModel
 
-from ftcourse.engine.cleaning import NUMBER, ONE_LABEL, SEVERAL, Prepared, joined_texts
-from ftcourse.engine.messages import trouble
+from ftcourse.engine.cleaning import ONE_LABEL, SEVERAL, Prepared, joined_texts
 from ftcourse.engine.metrics import Metrics
-
-
-def asked_problem(label: object, multi_label: bool | None, regression: bool = False) -> str | None:
-    """The problem that a call asks for; None where the table is to tell. A `ValueError` where it asks for two.
-
-    >>> asked_problem("stars", None), asked_problem(["food", "price"], None)
-    (None, 'multi_label_classification')
-    """
-    if multi_label not in (None, True, False):
-        raise trouble("multi_label", given=reprlib.repr(multi_label))
-    if regression not in (True, False):
-        raise trouble("regression", given=reprlib.repr(regression))
-    if regression and (multi_label or not isinstance(label, str)):
-        raise trouble("two_problems")
-    if regression:
-        return NUMBER
-    if isinstance(label, str):
-        return None if multi_label is None else SEVERAL if multi_label else ONE_LABEL
-    if multi_label is False:
-        raise trouble("one_of_columns", given=reprlib.repr(label))
-    return SEVERAL
 
 
 def label_scores(prediction: EvalPrediction) -> dict[str, float]:
@@ -237,7 +214,7 @@ def head_of(model: PreTrainedModel) -> torch.nn.Linear | None:
 
     >>> from ftcourse.engine.models import start_model
     >>> from ftcourse.kit import Kit
-    >>> head_of(start_model(Kit().model("encoder"), ["stars"], 0, NUMBER)[0]).out_features
+    >>> head_of(start_model(Kit().model("encoder"), ["stars"], 0, "regression")[0]).out_features
     1
     """
     layers = [part for part in model.modules() if isinstance(part, torch.nn.Linear) and part.out_features == 1]
