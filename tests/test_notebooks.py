@@ -21,6 +21,7 @@ from tools.own import EXAMPLES, tagged
 from tools.settings import ROOT, chapters, languages, notebook
 
 NOTEBOOKS = [(lang, chapter) for lang in languages() for chapter in chapters()]
+LONG = ("02_tokenizer", "04_model", "05_trainer", "06_loop", "08_own_data", "09_sharing", "10_keras", "11_sound")
 BIN = Path(sys.executable).parent
 
 
@@ -211,7 +212,29 @@ def test_every_exported_name_is_typed_described_and_used(chapter):
             assert node.returns and all(argument.annotation for argument in arguments), f"{node.name} lacks type hints"
 
 
-@pytest.mark.parametrize(("lang", "chapter"), NOTEBOOKS)
+def waits(lang: str, chapter: str) -> bool:
+    """Whether only `make test-long` runs a chapter in a language: the long ones run in English and, in turn, in one more.
+
+    So `make test` ends within 25 minutes. The code is the same to the byte in all of them.
+    """
+    others = [name for name in languages() if name != "en"]
+    return chapter in LONG and lang not in ("en", others[LONG.index(chapter) % len(others)])
+
+
+def when_due(lang: str, chapter: str):
+    """The parameters of a test, marked where it is a long one."""
+    return pytest.param(lang, chapter, marks=[pytest.mark.long] if waits(lang, chapter) else [])
+
+
+def test_each_chapter_runs_in_english_and_each_language_has_long_ones():
+    run = [(lang, chapter) for lang, chapter in NOTEBOOKS if not waits(lang, chapter)]
+    assert {("en", chapter) for chapter in chapters()} < {*run}
+    assert {*LONG} < {*chapters()}
+    for lang in languages():
+        assert len([chapter for language, chapter in run if language == lang and chapter in LONG]) >= 2, lang
+
+
+@pytest.mark.parametrize(("lang", "chapter"), [when_due(*names) for names in NOTEBOOKS])
 def test_every_cell_runs_without_network_and_every_solution_passes(lang, chapter, guarded):
     nb = solved(read(lang, chapter))
     run_notebook(nb, guarded, extra_path=str(guarded / "site"))
