@@ -213,7 +213,7 @@ def test_every_exported_name_is_typed_described_and_used(chapter):
 
 
 def waits(lang: str, chapter: str) -> bool:
-    """Whether only `make test-long` runs a chapter in a language: the long ones run in English and, in turn, in one more.
+    """Whether only `make test-long` runs a chapter in a language: long ones run in English and, in turn, in one more.
 
     So `make test` ends within 25 minutes. The code is the same to the byte in all of them.
     """
