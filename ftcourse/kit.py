@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from .engine.assets import check_folder
 from .engine.checks import LANGS, known
+from .engine.fetch import model_folder
 from .engine.hub import choose_source
 from .engine.messages import suggest_language
 
@@ -35,6 +36,7 @@ HUB = {
         "images": {"*": "google/vit-base-patch16-224"},
         "digits": {"*": "farleyknight-org-username/vit-base-mnist"},
         "speech": {"*": "openai/whisper-base"},
+        "chat": {"*": "HuggingFaceTB/SmolLM2-135M-Instruct"},
     },
     "metric": {"accuracy": {"*": ("accuracy",)}, "f1": {"*": ("f1",)}, "mrpc": {"*": ("glue", "mrpc")}},
 }
@@ -68,7 +70,7 @@ class Kit:
 
     def model(self, name: str) -> str:
         """What `from_pretrained` takes: a folder, or a name on the Hub."""
-        return self.on_hub("model", name) or str(check_folder(f"models/{name}"))
+        return self.on_hub("model", name) or str(model_folder(name))
 
     def metric(self, name: str) -> tuple[str, ...]:
         """What `evaluate.load` takes: a folder, or a name on the Hub."""

