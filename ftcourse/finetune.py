@@ -133,8 +133,8 @@ def finetune(
     columns, watch = check_call(text, label, output_dir, metrics, config), Stopwatch()
     config, options = plain(config or default_config(model)), options_of(options)
     call = call_of(table, columns, model, validation, config, lang, options)
-    name, folder = str(model or Kit(lang).model("encoder")), claim_run(output_dir, resume, call)
-    with quiet_libraries(), work_folder(folder) as work:
+    name = str(model or Kit(lang).model("encoder"))
+    with quiet_libraries(), claim_run(output_dir, resume, call) as folder, work_folder(folder) as work:
         if not (folder / "report.json").exists():
             prepared = prepare(table, columns, lang, validation, config.seed, work, options.problem(label))
             watch.lap("read")
@@ -153,6 +153,6 @@ def finetune(
             made = {"cut": cut_texts(parts, length), "setting": setting_of(name, config)}
             made["seconds"] = watch.seconds | {"train": sum(history.seconds)}
             save_all(folder, network, tokenizer, report_on(prepared, history, found, lang, **made).files())
-            shutil.rmtree(folder / "training", ignore_errors=True)
+        shutil.rmtree(folder / "training", ignore_errors=True)
         show_report(folder)
         return Predictor(folder)

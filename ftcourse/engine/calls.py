@@ -7,12 +7,15 @@ from functools import wraps
 from pathlib import Path
 
 from ftcourse.engine.checks import LANGS, known
+from ftcourse.engine.contents import content_hash
+from ftcourse.engine.folders import CONTENT
 from ftcourse.engine.messages import speaking, trouble
 from ftcourse.engine.options import Options
 from ftcourse.engine.run import plan_of
 from ftcourse.engine.tables import TableFile
 
 PLAIN = Options()
+USUAL = vars(PLAIN) | {"class_weights": None, "encoding": None, "sheet": None}  # what calls did before they noted it
 
 
 def in_its_language(function: Callable) -> Callable:
@@ -73,12 +76,12 @@ def call_of(
     >>> call_of("data/a.csv", ["text", "label"], None, 0.1, TrainConfig(), "en")["table"]
     'a.csv'
     """
-    known = isinstance(table, TableFile)
+    known, content = isinstance(table, TableFile), {f"table{CONTENT}": content_hash(table), "usual": USUAL}
     how = {"encoding": table.encoding, "sheet": table.sheet} if known else {"encoding": None, "sheet": None}
     table = table.name if known else Path(table).name if isinstance(table, str | Path) else type(table).__name__
     model = str(Path(model).resolve()) if model and Path(model).is_dir() else model
     call = {"table": table, "columns": columns, "model": model, "validation": validation, "lang": lang}
-    return call | how | vars(options) | plan_of(config)
+    return call | how | vars(options) | plan_of(config) | content
 
 
 def plain(config):

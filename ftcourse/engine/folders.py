@@ -4,13 +4,42 @@ import errno
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from ftcourse.engine.messages import trouble
+from ftcourse.engine.locks import LOCK, held, note_of
+from ftcourse.engine.messages import in_words, trouble
 
 MARK = ".ftcourse.json"  # in a folder that a call of `finetune` has begun to fill
+PART = ".part"  # a folder in it, for what is not whole yet
+CONTENT = " content"  # how the name of a setting ends that says what is in the table of the setting before
+LOCKS = (LOCK, note_of(Path(LOCK)).name)
+
+
+@contextmanager
+def only_one(folder: str | os.PathLike) -> Iterator[Path]:
+    """The folder, made where it was missing; while it lasts, no other process writes there.
+
+    Raises `BlockingIOError` where one does, `OSError` where it cannot be made or written to.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as there, only_one(f"{there}/model") as folder, only_one(folder):
+    ...     pass
+    Traceback (most recent call last):
+    BlockingIOError: another process is writing to '...model': number ... on ..., since ...; wait until it ends, or ...
+    """
+    folder = Path(folder)
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(folder, folder / LOCK))
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise trouble("not_writable", OSError, folder=str(folder), reason=reason(error)) from error
+        yield folder
 
 
 def claim_folder(folder: str | os.PathLike, resume: bool = False, begun: str = "checkpoint-*.safetensors") -> Path:
@@ -28,7 +57,7 @@ def claim_folder(folder: str | os.PathLike, resume: bool = False, begun: str = "
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = any(not path.name.startswith(".trial-") for path in folder.iterdir())
+        taken = any(not path.name.startswith(".trial-") and path.name not in LOCKS for path in folder.iterdir())
         trial = folder / f".trial-{os.getpid()}"
         trial.touch()
         trial.unlink()
@@ -51,27 +80,80 @@ def check_begun(folder: Path, begun: Mapping, now: Mapping, names: Iterable[str]
             raise trouble(key, folder=str(folder), name=name, was=begun.get(name), given=now.get(name))
 
 
-def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Path:
+def check_call(folder: Path, begun: Mapping, now: Mapping) -> None:
+    """Make sure that a call goes on with what the same call began: the same settings, and the same in the table.
+
+    What a version before did not note is taken for what is usual, `now["usual"]`, and what was in the table is then
+    not known: a warning says so. A `ValueError` tells what is different.
+
+    >>> now = {"table": "a.csv", "table content": "2", "usual": {}}
+    >>> check_call(Path("model"), {"table": "a.csv", "table content": "1"}, now)
+    Traceback (most recent call last):
+    ValueError: the work in 'model' was begun with another table: what is in 'a.csv' has changed since then, and ...
+    """
+    begun, settings = now["usual"] | begun, [name for name in now if not name.endswith(CONTENT) and name != "usual"]
+    check_begun(folder, begun, now, settings)
+    for name in [name for name in now if name.endswith(CONTENT)]:
+        given = now[name.removesuffix(CONTENT)]
+        if name not in begun and now[name]:
+            warnings.warn(in_words("unknown_table", folder=str(folder), given=given), stacklevel=2)
+        elif begun.get(name) != now[name]:
+            raise trouble("other_table", folder=str(folder), given=given)
+
+
+@contextmanager
+def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Iterator[Path]:
     """The folder for a call, which is noted in it; with `resume`, a folder that the same call has begun to fill.
 
-    Raises `FileExistsError` for any other folder that is not empty, `ValueError` where another call was noted.
+    While it lasts, no other process writes there; a folder in which nothing was begun is gone afterwards. Raises
+    `FileExistsError` for any other folder that is not empty, `ValueError` where another call was noted,
+    `BlockingIOError` where a process is at work.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as there:
-    ...     folder = claim_run(f"{there}/model", False, {"lr": 5e-4})
-    ...     claim_run(folder, True, {"lr": 1e-4})
+    ...     with claim_run(f"{there}/model", False, {"lr": 5e-4}) as folder:
+    ...         _ = Path(folder, "model.safetensors").write_text("weights")
+    ...     with claim_run(f"{there}/model", True, {"lr": 1e-4}) as folder:
+    ...         pass
     Traceback (most recent call last):
     ValueError: the work in '...model' was begun with lr=0.0005, not 0.0001; ...
     """
     mark, call = Path(folder) / MARK, json.loads(json.dumps(call))
-    if not (resume and mark.is_file()):
-        folder = claim_folder(folder, begun=MARK)
-        with written_whole(mark, folder / f".trial-{os.getpid()}") as part:  # a name that makes no folder taken
-            part.write_text(json.dumps(call), encoding="utf-8")
-        return folder
-    begun = json.loads(mark.read_text(encoding="utf-8"))
-    check_begun(folder, begun, call, call)
-    return claim_folder(folder, resume=True)
+    try:
+        with only_one(folder) as folder:
+            for left in folder.glob(".trial-*"):  # by a process that was killed
+                left.unlink(missing_ok=True)
+            if resume and mark.is_file():
+                check_call(folder, noted(mark), {"usual": {}} | call)
+                shutil.rmtree(claim_folder(folder, resume=True) / PART, ignore_errors=True)
+            else:
+                claim_folder(folder, begun=MARK)
+                note_call(mark, call)
+            yield folder
+    finally:
+        with suppress(OSError):
+            Path(folder).rmdir()
+
+
+def noted(mark: Path) -> dict:
+    """The call that a mark notes; what cannot be read notes nothing.
+
+    >>> noted(Path("nowhere", MARK))
+    {}
+    """
+    with suppress(OSError, ValueError):
+        found = json.loads(mark.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def note_call(mark: Path, call: Mapping) -> None:
+    """Note a call in its folder, whole or not at all; an `OSError` in one line says why not."""
+    try:
+        with written_whole(mark, mark.with_name(f".trial-{os.getpid()}")) as part:  # a name that makes no folder taken
+            part.write_text(json.dumps({name: call[name] for name in call if name != "usual"}), encoding="utf-8")
+    except OSError as error:
+        raise trouble("not_writable", OSError, folder=str(mark.parent), reason=reason(error)) from error
 
 
 def sync(path: Path) -> None:
@@ -136,6 +218,6 @@ def work_folder(folder: Path) -> Iterator[str]:
         with suppress(OSError):
             (folder / "training").rmdir()
         with suppress(OSError):
-            if [path.name for path in folder.iterdir()] == [MARK]:
-                (folder / MARK).unlink()
+            if {path.name for path in folder.iterdir()} <= {MARK, *LOCKS}:
+                (folder / MARK).unlink(missing_ok=True)
             folder.rmdir()

@@ -18,7 +18,7 @@ from transformers import (
 
 from ftcourse.engine.assets import check_folder, missing_shards
 from ftcourse.engine.batches import Collate
-from ftcourse.engine.folders import reason, sync
+from ftcourse.engine.folders import PART, reason, sync
 from ftcourse.engine.hub import why_offline
 from ftcourse.engine.messages import trouble
 
@@ -160,7 +160,7 @@ def save_all(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenize
     ...     sorted(os.listdir(folder))
     ['config.json', 'model.safetensors', 'new.md', 'tokenizer.json', 'tokenizer_config.json']
     """
-    part, last = folder / ".part", [*files][-1]
+    part, last = folder / PART, [*files][-1]
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()

@@ -4,7 +4,7 @@ a `Run` hands out batches, weighs their losses and keeps what happened."""
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from ftcourse.engine.batches import Collate, make_loader
 from ftcourse.engine.checkpoint import Checkpoints, data_hash, model_hash, order_state, set_random_state
 from ftcourse.engine.columns import IGNORED
+from ftcourse.engine.folders import only_one
 from ftcourse.engine.forward import shared
 from ftcourse.engine.messages import trouble
 from ftcourse.engine.optimizers import make_optimizer, make_scheduler
@@ -212,9 +213,12 @@ def begun(
     ...     len(run.loader), run.progress.total
     (3, 6)
     """
-    checkpoints = open_checkpoints(output_dir, resume, config, data, model)
-    precision = checkpoints.precision if checkpoints else None
-    with accelerator_for(model, precision or choose_precision(model, data, collate, config)) as accelerator:
+    with ExitStack() as stack:
+        if output_dir is not None:
+            stack.enter_context(only_one(output_dir))
+        checkpoints = open_checkpoints(output_dir, resume, config, data, model)
+        precision = (checkpoints and checkpoints.precision) or choose_precision(model, data, collate, config)
+        accelerator = stack.enter_context(accelerator_for(model, precision))
         run = start_run(model, data, collate, config, history, accelerator)
         run.checkpoints, run.scored = checkpoints, scored
         if checkpoints:
