@@ -23,7 +23,7 @@ import typer
 
 import ftcourse
 from ftcourse.engine.checks import LANGS
-from ftcourse.engine.folders import written_whole
+from ftcourse.engine.folders import only_file, written_whole
 from ftcourse.engine.messages import in_words, language, message, speaking
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
@@ -189,17 +189,13 @@ def answer_batch(predictor, batch: dict, columns: list[str]) -> list[tuple]:
     return [(*row, *answer) for row, answer in zip(rows, answers, strict=True)]
 
 
-def stamp(path: Path) -> list:
-    """What changes when a file, or one in a folder, is written anew: names, sizes and times."""
-    files = sorted(path.glob("[!.]*")) if path.is_dir() else [path]
-    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-
-
 def part_of(
     out: Path, model: Path, table: Path, columns: list[str], raw: bool, lang: str, how: tuple = (None, None, 0.5)
 ) -> Path:
-    """Where the answers go until all are there: for the same call, model and table, the same file."""
-    call = json.dumps([str(model), stamp(model), str(table), stamp(table), columns, raw, lang, how])
+    """Where the answers go until all are there: for the same call, and the same in model and table, the same file."""
+    from ftcourse.engine.contents import bytes_hash, content_hash
+
+    call = json.dumps([str(model), bytes_hash(model), str(table), content_hash(table), columns, raw, lang, how])
     return out.with_name(f".{out.name}.{hashlib.sha256(call.encode()).hexdigest()[:8]}.part")
 
 
@@ -260,7 +256,7 @@ def predict(
     encoding: Encoding = None,
     sheet: Sheet = None,
 ) -> None:
-    with told(lang, "stopped_answers"):
+    with told(lang, "stopped_answers"), only_file(out):
         from ftcourse.engine.progress import quiet_libraries
         from ftcourse.engine.tables import TableFile, read_texts
         from ftcourse.inference import Predictor

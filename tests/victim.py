@@ -1,7 +1,12 @@
 """A tiny training for a process of its own, which the tests kill:
 `python -m tests.victim FOLDER SAMPLING [resume] [auto]`."""
 
+import os
 import sys
+import time
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +15,9 @@ from datasets import Dataset
 from safetensors.torch import save_file
 from transformers import BertConfig, BertForSequenceClassification, default_data_collator
 
+from ftcourse.cli import app
+from ftcourse.engine.folders import only_file, only_one
+from ftcourse.finetune import finetune
 from ftcourse.loop import TrainConfig, train
 
 
@@ -36,6 +44,37 @@ def run(folder, resume: bool = False, **options):
         )
     finally:
         torch.set_num_threads(num_threads)
+
+
+def tune(table: str, model: str, folder: str, epochs: str) -> None:
+    """Fine-tune a tiny model for a table of reviews, or go on with it."""
+    torch.set_num_threads(1)
+    config = TrainConfig(epochs=int(epochs), batch_size=4, lr=5e-3, save_steps=2)
+    with redirect_stdout(StringIO()):
+        finetune(table, text="review", label="stars", model=model, output_dir=folder, config=config, resume=True)
+
+
+def answer(model: str, table: str, out: str) -> None:
+    """Write answers for a table of reviews, or go on with them."""
+    torch.set_num_threads(1)
+    with redirect_stdout(StringIO()):
+        app(["predict", model, table, "--text", "review", "--out", out], standalone_mode=False)
+
+
+def hold(file: str, folder: str) -> None:
+    """Hold a file and a folder for a minute."""
+    with only_file(file), only_one(folder):
+        time.sleep(60)
+
+
+def hold_with_a_child(folder: str) -> None:
+    """Hold a folder for a minute, with a child that has what this process has, for a second."""
+    with only_one(folder):
+        if os.fork() == 0:
+            Path(folder, "child").touch()
+            time.sleep(1)
+            os._exit(0)
+        time.sleep(60)
 
 
 def main(folder: str, sampling: str, resume: bool, precision: str | None = None) -> None:

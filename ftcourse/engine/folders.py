@@ -31,14 +31,11 @@ def only_one(folder: str | os.PathLike) -> Iterator[Path]:
     BlockingIOError: another process is writing to '...model': number ... on ..., since ...; wait until it ends, or ...
     """
     folder = Path(folder)
-    with ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(held(folder, folder / LOCK))
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            raise trouble("not_writable", OSError, folder=str(folder), reason=reason(error)) from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise trouble("not_writable", OSError, folder=str(folder), reason=reason(error)) from error
+    with locked(folder, folder / LOCK, folder):
         yield folder
 
 
@@ -66,6 +63,35 @@ def claim_folder(folder: str | os.PathLike, resume: bool = False, begun: str = "
     if taken and not resume:
         raise trouble("begun" if any(folder.glob(begun)) else "taken", FileExistsError, folder=str(folder))
     return folder
+
+
+@contextmanager
+def only_file(path: str | os.PathLike) -> Iterator[None]:
+    """While it lasts, no other process writes the file `path`, or what is to become that file.
+
+    Raises `BlockingIOError` where one does, `OSError` where its folder cannot be written to.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as there, only_file(f"{there}/answers.csv"):
+    ...     sorted(os.listdir(there))
+    ['.answers.csv.lock', '.answers.csv.lock.json']
+    """
+    path = Path(path)
+    with locked(path, path.with_name(f".{path.name}.lock"), path.parent):
+        yield
+
+
+@contextmanager
+def locked(place: Path, lock: Path, folder: Path) -> Iterator[None]:
+    """`held`, with one line about a folder that cannot be written to."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(place, lock))
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise trouble("not_writable", OSError, folder=str(folder), reason=reason(error)) from error
+        yield
 
 
 def check_begun(folder: Path, begun: Mapping, now: Mapping, names: Iterable[str], key: str = "other_work") -> None:

@@ -1,0 +1,394 @@
+"""Nothing is taken for what it is not, and nothing is lost: tables that changed, two processes at once, kills."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, GPT2Config, GPT2ForSequenceClassification
+from typer.testing import CliRunner
+
+from ftcourse import cli
+from ftcourse.cli import app
+from ftcourse.engine import locks
+from ftcourse.engine.calls import call_of
+from ftcourse.engine.contents import bytes_hash, content_hash
+from ftcourse.engine.folders import MARK, check_call, claim_run, only_file, only_one
+from ftcourse.engine.messages import speaking
+from ftcourse.engine.report import load_report
+from ftcourse.engine.tables import TableFile
+from ftcourse.finetune import finetune
+from ftcourse.inference import Predictor
+from ftcourse.kit import Kit
+from ftcourse.loop import TrainConfig
+from tests import victim
+from tests.tiny import FAST, tiny_checkpoint
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.victim", "ftcourse.finetune", "ftcourse.cli"])
+TEXTS = [f"{word} food, visit {n}" for n in range(20) for word in ("good", "bad")]
+FRAME = pd.DataFrame({"review": TEXTS, "stars": ["good", "bad"] * 20})
+CORRECTED = FRAME.assign(stars=["bad", "good"] * 2 + ["good", "bad"] * 18)  # as many letters as before
+KINDS = {
+    "frame": lambda frame, folder: frame,
+    "dataset": lambda frame, folder: Dataset.from_pandas(frame),
+    "csv": lambda frame, folder: written(frame, folder),
+    "table file": lambda frame, folder: TableFile(str(written(frame, folder)), encoding="utf-8"),
+}
+STEPS = TrainConfig(epochs=6, batch_size=4, lr=5e-3, save_steps=2)
+
+
+def written(frame: pd.DataFrame, folder: Path) -> Path:
+    """A CSV of always the same name, size and time."""
+    frame.to_csv(folder / "reviews.csv", index=False)
+    os.utime(folder / "reviews.csv", (1e9, 1e9))
+    return folder / "reviews.csv"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> str:
+    return tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def call(tiny, tmp_path):
+    """`finetune` with all that a test does not care about."""
+
+    def run(table, **options):
+        defaults = {"text": "review", "label": "stars", "model": tiny, "config": FAST, "output_dir": tmp_path / "out"}
+        return finetune(table, **(defaults | options))
+
+    return run
+
+
+def started(target, *arguments):
+    """A process of its own that runs a function of `tests.victim`."""
+    process = CONTEXT.Process(target=target, args=tuple(map(str, arguments)))
+    process.start()
+    return process
+
+
+def wait_for(process, found) -> None:
+    """Until a function finds something, or the process has ended."""
+    while process.is_alive() and not found():
+        time.sleep(0.005)
+    assert found()
+
+
+# what is in a table
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_content_is_the_same_in_another_process_and_another_one_is_not(tmp_path, kind):
+    odd = FRAME.assign(more=[{"a", "b", "c"}, None] * 20, at=pd.Timestamp("2024-01-01"), half=0.5)
+    frame = FRAME if kind == "dataset" else odd
+    table = KINDS[kind](frame, tmp_path)
+    with CONTEXT.Pool(1) as pool:
+        elsewhere = pool.apply(content_hash, [str(table) if kind == "csv" else table])
+    first = content_hash(table)
+    assert first == elsewhere == content_hash(KINDS[kind](frame.copy(), tmp_path))
+    (tmp_path / "more").mkdir()
+    for other in (
+        CORRECTED,
+        FRAME[::-1],
+        FRAME.rename(columns={"stars": "star"}),
+        FRAME[:-1],
+        FRAME.drop(columns="stars"),
+    ):
+        assert content_hash(KINDS[kind](other, tmp_path)) != first
+
+
+def test_rows_of_a_data_set_count_as_they_are_seen_and_not_as_they_lie():
+    rows = Dataset.from_pandas(FRAME)
+    assert content_hash(rows.select(range(4, 40))) == content_hash(
+        Dataset.from_pandas(FRAME[4:].reset_index(drop=True))
+    )
+    assert content_hash(rows.shuffle(seed=1)) != content_hash(rows)
+
+
+def test_what_is_no_table_has_no_content(tmp_path):
+    for table in (None, 3, [1], {"train": FRAME}, tmp_path, tmp_path / "none.csv"):
+        assert content_hash(table) is None
+
+
+def test_a_folder_is_its_files_and_their_names(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a").write_text("1")
+    first = bytes_hash(tmp_path)
+    (tmp_path / "in" / ".hidden").write_text("2")
+    assert bytes_hash(tmp_path) == first
+    (tmp_path / "in" / "a").rename(tmp_path / "in" / "b")
+    assert bytes_hash(tmp_path) != first
+
+
+# resume after the table changed
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_finished_folder_is_not_presented_for_another_table(call, tmp_path, kind):
+    call(KINDS[kind](FRAME, tmp_path))
+    call(KINDS[kind](FRAME.copy(), tmp_path), resume=True)
+    for other in (CORRECTED, pd.concat([FRAME, FRAME[:2]], ignore_index=True)):
+        with pytest.raises(
+            ValueError, match="was begun with another table: .* has changed since.*Train anew in another"
+        ):
+            call(KINDS[kind](other, tmp_path), resume=True)
+    call(KINDS[kind](FRAME, tmp_path), resume=True)
+
+
+def test_a_folder_begun_is_not_gone_on_with_for_another_table(call, tmp_path):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        call(written(FRAME, tmp_path), metrics=stop)
+    with pytest.raises(ValueError, match="'reviews.csv' has changed since"):
+        call(written(CORRECTED, tmp_path), resume=True)
+    assert call(written(FRAME, tmp_path), resume=True).predict(["good"]).labels
+
+
+def test_the_command_line_says_that_the_table_is_another_one(tiny, tmp_path):
+    words = ["finetune", written(FRAME, tmp_path), "--text", "review", "--label", "stars", "--out", tmp_path / "out"]
+    words = [*map(str, words), "--model", tiny, "--epochs", "1"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    report = (tmp_path / "out" / "report.json").read_bytes()
+    written(CORRECTED, tmp_path)
+    run = CliRunner().invoke(app, [*words, "--resume"])
+    assert run.exit_code == 2 and "another table" in run.output and "40 rows" not in run.output
+    assert (tmp_path / "out" / "report.json").read_bytes() == report
+
+
+@pytest.mark.parametrize(
+    ("lang", "said"), [("en", "another table"), ("ar", "بجدول آخر"), ("zh", "另一份表格"), ("zh-Hant", "另一份表格")]
+)
+def test_it_is_said_in_each_language(tmp_path, lang, said):
+    calls = [
+        call_of(KINDS["csv"](frame, tmp_path), ["review", "stars"], None, 0.1, FAST, lang)
+        for frame in (FRAME, CORRECTED)
+    ]
+    with speaking(lang), pytest.raises(ValueError, match=said):
+        check_call(tmp_path, *calls)
+
+
+def test_a_table_for_validation_counts_as_well():
+    begun = {"table": "a.csv", "table content": "1", "validation": "b.csv", "validation content": "2", "usual": {}}
+    check_call(Path("out"), begun, begun)
+    with pytest.raises(ValueError, match="'b.csv' has changed"):
+        check_call(Path("out"), begun, begun | {"validation content": "3"})
+
+
+def test_a_folder_of_a_version_before_is_gone_on_with_and_a_warning_says_what_is_not_known(call, tmp_path):
+    call(FRAME)
+    mark = tmp_path / "out" / MARK
+    begun = json.loads(mark.read_text())
+    kept = ("table", "columns", "model", "validation", "lang", "epochs", "batch_size", "lr", "seed")
+    plan = {name: begun[name] for name in vars(FAST) if name in begun and name != "class_weights"}
+    mark.write_text(json.dumps({name: begun[name] for name in kept} | plan))
+    with pytest.warns(UserWarning, match="before tables were told apart .*; if 'DataFrame' has changed"):
+        call(FRAME, resume=True)
+    with pytest.raises(ValueError, match="begun with regression=False, not True"):
+        call(FRAME, resume=True, regression=True)
+
+
+def test_answers_of_another_table_or_model_are_not_gone_on_with(tiny, tmp_path):
+    def part(frame):
+        return cli.part_of(tmp_path / "a.csv", Path(model), written(frame, tmp_path), ["review"], False, "en")
+
+    model = tiny_checkpoint(tmp_path / "model")
+    first = part(FRAME)
+    assert part(FRAME) == first != part(CORRECTED)
+    config = Path(model) / "config.json"
+    before = config.stat()
+    config.write_text(config.read_text().replace("gelu", "relu"))
+    os.utime(config, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert part(FRAME) != first
+
+
+# one process at a time
+
+
+def test_two_trainings_at_once_one_is_refused_and_a_killed_one_blocks_nobody(call, tiny, tmp_path):
+    table, out = written(FRAME, tmp_path), tmp_path / "out"
+    process = started(victim.tune, table, tiny, out, 2000)
+    wait_for(process, lambda: [*out.glob("training/*.safetensors")])
+    for again in (lambda: call(table, config=STEPS, resume=True), lambda: victim.run(out / "training", resume=True)):
+        with pytest.raises(
+            BlockingIOError, match=rf"another process is writing to .*: number {process.pid} on .*, since 2"
+        ):
+            again()
+    process.kill()
+    process.join()
+    assert locks.gone(locks.holder_of(out / locks.LOCK))
+    with pytest.raises(ValueError, match="begun with epochs=2000, not 6"):
+        call(table, config=STEPS, resume=True)
+
+
+def test_two_at_once_are_refused_on_the_command_line(tiny, tmp_path):
+    table = written(FRAME, tmp_path)
+    words = ["predict", tiny, str(table), "--text", "review", "--out", str(tmp_path / "a.csv")]
+    process = started(victim.hold, tmp_path / "a.csv", tmp_path / "out")
+    wait_for(process, (tmp_path / "out" / locks.LOCK).exists)
+    run = CliRunner().invoke(app, words)
+    assert run.exit_code == 1 and f"number {process.pid} on" in run.output and "Traceback" not in run.output
+    words[0:2], words[-1] = ["finetune"], str(tmp_path / "out")
+    run = CliRunner().invoke(app, [*words, "--label", "stars", "--model", tiny])
+    assert run.exit_code == 1 and f"number {process.pid} on" in run.output
+    process.kill()
+    process.join()
+    with only_file(tmp_path / "a.csv"), only_one(tmp_path / "out"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "reviews.csv"]
+    assert [*(tmp_path / "out").iterdir()] == []
+
+
+@pytest.mark.parametrize(("lang", "said"), [("ar", "عملية أخرى"), ("zh", "另一个进程"), ("zh-Hant", "另一個")])
+def test_who_is_at_work_is_said_in_each_language(tmp_path, lang, said):
+    with (
+        speaking(lang),
+        only_one(tmp_path),
+        pytest.raises(BlockingIOError, match=rf"{said}.*{os.getpid()}"),
+        only_one(tmp_path),
+    ):
+        pass
+
+
+def test_what_a_killed_process_has_started_blocks_nobody_for_long(tmp_path):
+    process = started(victim.hold_with_a_child, tmp_path)
+    wait_for(process, (tmp_path / "child").exists)
+    process.kill()
+    process.join()
+    begun = time.monotonic()
+    with only_one(tmp_path):
+        assert time.monotonic() - begun < locks.GRACE_SECONDS
+
+
+def test_a_holder_that_left_no_note_is_refused_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "GRACE_SECONDS", 0.2)
+    with only_one(tmp_path):
+        (tmp_path / ".ftcourse.lock.json").write_text("half a no")
+        with pytest.raises(BlockingIOError, match="it has not said which"), only_one(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize("error", ["ENOSYS", "ENOTSUP", "ENOLCK"])
+def test_where_nothing_can_be_locked_the_note_decides(tmp_path, monkeypatch, error):
+    def flock(*_):
+        raise OSError(getattr(locks.errno, error), error)
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with only_one(tmp_path), pytest.raises(BlockingIOError, match=f"number {os.getpid()} on"), only_one(tmp_path):
+        pass
+    note = locks.note_of(tmp_path / locks.LOCK)
+    for holder in (locks.this_process() | {"began": 0}, locks.this_process() | {"host": "the one before"}):
+        note.write_text(json.dumps(holder))
+        with only_one(tmp_path):
+            pass
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_the_processes_of_one_launch_share_a_claim(tmp_path, monkeypatch):
+    with only_one(tmp_path):
+        monkeypatch.setenv("RANK", "1")
+        with only_one(tmp_path):
+            pass
+        monkeypatch.setenv("RANK", "0")
+        with pytest.raises(BlockingIOError), only_one(tmp_path):
+            pass
+
+
+def test_what_killed_processes_left_is_cleared_away(call, tmp_path):
+    call(FRAME)
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    for name in (".part/model.safetensors", "training/checkpoint-00000001.safetensors", ".trial-1", ".ftcourse.lock"):
+        (tmp_path / "out" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "out" / name).touch()
+    call(FRAME, resume=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+
+
+def test_a_folder_in_which_nothing_was_begun_is_gone(tmp_path):
+    with pytest.raises(ZeroDivisionError), claim_run(tmp_path / "out", False, {"lr": 1}) as folder:
+        (folder / MARK).unlink()
+        raise ZeroDivisionError
+    assert not (tmp_path / "out").exists()
+
+
+# kills
+
+
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_finetune_killed_again_and_again_ends_in_the_same_bits(tiny, tmp_path, times):
+    table, rng = written(FRAME, tmp_path), random.Random(times)
+    begun = time.monotonic()
+    process = started(victim.tune, table, tiny, tmp_path / "whole", STEPS.epochs)
+    process.join()
+    seconds, kills = time.monotonic() - begun, 0
+    assert process.exitcode == 0
+    for _ in range(times):
+        process = started(victim.tune, table, tiny, tmp_path / "out", STEPS.epochs)
+        process.join(rng.random() * seconds)
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+        assert process.exitcode in (0, -signal.SIGKILL)
+    process = started(victim.tune, table, tiny, tmp_path / "out", STEPS.epochs)
+    process.join()
+    assert process.exitcode == 0 and kills
+    whole, found = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "out"))
+    assert all(torch.equal(found[name], tensor) for name, tensor in whole.items())
+    reports = [load_report(tmp_path / name) for name in ("whole", "out")]
+    assert reports[0].history["losses"] == reports[1].history["losses"] and reports[0].scores == reports[1].scores
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        path.name for path in (tmp_path / "whole").iterdir()
+    }
+
+
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_predict_killed_again_and_again_ends_in_the_same_bytes(tiny, tmp_path, times):
+    pd.DataFrame({"review": [f"{text}, {n}" for n in range(100) for text in TEXTS]}).to_csv(tmp_path / "new.csv")
+    rng, begun = random.Random(times), time.monotonic()
+    process = started(victim.answer, tiny, tmp_path / "new.csv", tmp_path / "whole.csv")
+    process.join()
+    seconds, kills = time.monotonic() - begun, 0
+    assert process.exitcode == 0
+    for _ in range(times):
+        process = started(victim.answer, tiny, tmp_path / "new.csv", tmp_path / "answers.csv")
+        process.join(rng.random() * seconds)
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+        if (tmp_path / "answers.csv").exists():
+            break
+    if not (tmp_path / "answers.csv").exists():
+        process = started(victim.answer, tiny, tmp_path / "new.csv", tmp_path / "answers.csv")
+        process.join()
+        assert process.exitcode == 0
+    assert kills and (tmp_path / "answers.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "new.csv", "whole.csv"]
+
+
+# a text without a token
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_an_empty_text_is_answered_where_a_tokenizer_adds_nothing(size):
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(Kit().model("writer"))
+    assert tokenizer("")["input_ids"] == []
+    sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64, "num_labels": 2}
+    config = GPT2Config(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **sizes)
+    predictor = Predictor(GPT2ForSequenceClassification(config).eval(), tokenizer, batch_size=size)
+    texts = ["good food", "", "bad food, and that twice", ""]
+    found = predictor.predict(texts).probabilities
+    alone = np.concatenate([predictor.predict([text]).probabilities for text in texts])
+    assert np.allclose(found, alone, atol=1e-6) and np.allclose(found.sum(axis=1), 1)
+    assert np.allclose(predictor.predict([""] * 3).probabilities, found[1], atol=1e-6)
