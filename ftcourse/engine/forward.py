@@ -141,27 +141,6 @@ def by_length(texts: Sequence) -> list[list[int]]:
     return [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
 
 
-def never_empty(encoded: Mapping[str, list], tokenizer) -> Mapping[str, list]:
-    """What a tokenizer returned; a row without any token, of an empty text, gets one that stands for no word.
-
-    Tokenizers that put nothing around a text, such as that of GPT-2, make such rows, and no model can read them.
-
-    >>> from ftcourse.engine.models import load_tokenizer
-    >>> from ftcourse.kit import Kit
-    >>> tokenizer = load_tokenizer(Kit().model("writer"))
-    >>> never_empty({"input_ids": [[], [7]], "attention_mask": [[], [1]]}, tokenizer)["attention_mask"]
-    [[1], [1]]
-    """
-    marks = [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id, tokenizer.pad_token_id]
-    known = [mark for mark in marks if mark is not None]
-    mark = next((mark for mark in known if mark != tokenizer.pad_token_id), (known or [0])[0])
-    for row, ids in enumerate(encoded["input_ids"]):
-        if not ids:
-            for name, column in encoded.items():
-                column[row] = [{"input_ids": mark, "attention_mask": 1}.get(name, 0)]
-    return encoded
-
-
 def group_probabilities(predictor, texts: list[str] | list[tuple[str, str]]) -> np.ndarray:
     """Probabilities of shape (len(texts), num_labels), in batches of similar length; a `Predictor` says how.
 
@@ -171,7 +150,7 @@ def group_probabilities(predictor, texts: list[str] | list[tuple[str, str]]) -> 
     (1, 5)
     """
     model, tokenizer, max_length = predictor.model, predictor.tokenizer, predictor.max_length
-    encoded = never_empty(tokenizer(texts, truncation=max_length is not None, max_length=max_length), tokenizer)
+    encoded = tokenizer(texts, truncation=max_length is not None, max_length=max_length)
     lengths = [len(ids) for ids in encoded["input_ids"]]
     batches = token_batches(lengths, predictor.batch_size, BATCH_TOKENS.get(model.device.type, 32768))
     if predictor.precision == "auto":
