@@ -23,7 +23,7 @@ import typer
 
 import ftcourse
 from ftcourse.engine.checks import LANGS
-from ftcourse.engine.folders import only_file, written_whole
+from ftcourse.engine.folders import only_file, reason, written_whole
 from ftcourse.engine.messages import in_words, language, message, speaking
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
@@ -83,6 +83,8 @@ def told(lang: str, stopped: str = "stopped_nothing") -> Iterator[None]:
 def complain(error: BaseException) -> None:
     """One line about an error, on the error output."""
     text = " ".join((str(error) or type(error).__name__).split())
+    if isinstance(error, OSError) and error.errno:  # what the system says, without its number
+        text = f"{error.filename}: {reason(error)}" if error.filename else reason(error)
     typer.echo(say("error", text=text), err=True)
 
 
@@ -274,7 +276,7 @@ def predict(
                 os.replace(part, out)
             part.with_suffix(".json").unlink(missing_ok=True)
         except OSError as error:
-            values = {"name": str(out), "reason": error.strerror or str(error)}
+            values = {"name": str(out), "reason": reason(error)}
             kept = f" {say('kept')}" if progress(part) else ""
             raise OSError(say("cannot_write", **values) + kept) from error
         finally:

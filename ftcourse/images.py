@@ -17,6 +17,7 @@ from transformers import AutoModelForImageClassification, BaseImageProcessor, Pr
 from .engine.checks import check_names
 from .engine.columns import check_images
 from .engine.images import read_image
+from .engine.loading import loading
 from .engine.messages import trouble
 
 # %% ../nbs/en/12_images.ipynb #framed
@@ -95,4 +96,5 @@ def image_classifier(name_or_path: str, labels: Sequence[str]) -> PreTrainedMode
     id2label = dict(enumerate(check_names(labels)))
     label2id = {label: number for number, label in id2label.items()}
     names = {"id2label": id2label, "label2id": label2id}
-    return AutoModelForImageClassification.from_pretrained(name_or_path, **names, ignore_mismatched_sizes=True)
+    with loading(name_or_path):
+        return AutoModelForImageClassification.from_pretrained(name_or_path, **names, ignore_mismatched_sizes=True)

@@ -15,7 +15,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel
 
 from .engine.batches import Collate
-from .engine.checks import check_config, check_functions, check_kind, check_number
+from .engine.checks import check_callbacks, check_config, check_functions, check_kind, check_number
 from .engine.columns import checked_data
 from .engine.forward import evaluation_batches, gathered, result_of
 from .engine.metrics import Metrics, score_rows
@@ -166,7 +166,7 @@ def train(
     """
     check_functions(collate, metrics)
     check_kind("config", config, TrainConfig)
-    train_data, callbacks = checked_data(model, train_data, collate, "train_data"), list(callbacks)
+    train_data, callbacks = checked_data(model, train_data, collate, "train_data"), check_callbacks(callbacks)
     if valid_data is not None:
         valid_data = checked_data(model, valid_data, collate, "valid_data")
     options = {"output_dir": output_dir, "resume": resume, "scored": bool(callbacks) or valid_data is not None}

@@ -13,6 +13,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from .engine.checks import as_texts, check_names
+from .engine.loading import loading
 from .engine.messages import trouble
 from .engine.processes import evaluating
 
@@ -66,7 +67,8 @@ def classifier(name_or_path: str, labels: Sequence[str], **options) -> PreTraine
     label2id = {label: number for number, label in id2label.items()}
     options = {"use_safetensors": True, "trust_remote_code": False} | options
     options |= {"id2label": id2label, "label2id": label2id, "problem_type": "single_label_classification"}
-    return AutoModelForSequenceClassification.from_pretrained(name_or_path, **options)
+    with loading(name_or_path):
+        return AutoModelForSequenceClassification.from_pretrained(name_or_path, **options)
 
 # %% ../nbs/en/04_model.ipynb #headparameters
 def head_parameters(model: PreTrainedModel) -> list[nn.Parameter]:

@@ -18,6 +18,7 @@ from transformers.audio_utils import mel_filter_bank
 
 from .engine.audio import read_audio
 from .engine.checks import as_texts, check_names, check_same_length
+from .engine.loading import loading
 from .engine.messages import trouble
 
 # %% ../nbs/en/11_sound.ipynb #waveforms
@@ -112,7 +113,8 @@ def sound_classifier(name_or_path: str, labels: Sequence[str]) -> PreTrainedMode
     """
     id2label = dict(enumerate(check_names(labels)))
     names = {"id2label": id2label, "label2id": {label: number for number, label in id2label.items()}}
-    return AutoModelForAudioClassification.from_pretrained(name_or_path, **names, ignore_mismatched_sizes=True)
+    with loading(name_or_path):
+        return AutoModelForAudioClassification.from_pretrained(name_or_path, **names, ignore_mismatched_sizes=True)
 
 # %% ../nbs/en/11_sound.ipynb #encode-def
 def encode_audio(

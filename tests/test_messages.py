@@ -29,6 +29,7 @@ from tests.tiny import tiny_checkpoint
 from tools.settings import ROOT, chapters
 
 MODULES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in ROOT.glob("ftcourse/**/*.py")}
+TOLD = {"warn", "print", "echo", "secho", "exit", "complain"}  # what shows a text to the reader
 SPEAKERS = {"trouble", "in_words", "kit_trouble", "label_trouble", "say", "message", "Refusal"}
 SCRIPTS = {
     "en": lambda text: text.isascii(),
@@ -47,12 +48,20 @@ def strings(node: ast.AST) -> list[str]:
     return [text for child in ast.iter_child_nodes(node) for text in strings(child)]
 
 
+def name_of(call: ast.Call) -> str:
+    """What is called, without what it belongs to."""
+    return getattr(call.func, "id", None) or getattr(call.func, "attr", "")
+
+
 def sentences(source: str) -> list[str]:
-    """Texts of more than one word that are raised, or warned of. A `KeyError` is for those who write the course."""
+    """Texts of more than one word that are raised, warned of, or put on the screen.
+
+    A `KeyError` is for those who write the course.
+    """
     nodes = list(ast.walk(ast.parse(source)))
     raised = [node.exc for node in nodes if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)]
-    warned = [node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "warn"]
-    calls = [call for call in raised if getattr(call.func, "id", "") != "KeyError"] + warned
+    said = [node for node in nodes if isinstance(node, ast.Call) and name_of(node) in TOLD]
+    calls = [call for call in raised if name_of(call) != "KeyError"] + said
     found = [" ".join(strings(call)) for call in calls]
     return [text for text in found if len([word for word in text.split() if any(map(str.isalpha, word))]) > 1]
 
@@ -86,6 +95,11 @@ def test_no_english_sentence_is_raised(module):
         ('raise trouble("damaged", name=f"the file {name}") from error', []),
         ('raise OSError(say("cannot_write") + " and more words") from error', [" and more words"]),
         ('warnings.warn("going on", stacklevel=2)', ["going on"]),
+        ('print(f"{count} rows are left")', [" rows are left"]),
+        ('typer.echo("all done", err=True)', ["all done"]),
+        ('sys.exit("no such file")', ["no such file"]),
+        ('typer.echo(say("saved", folder="my model"))', []),
+        ('print(f"http://127.0.0.1:{port}", flush=True)', []),
         ('raise KeyError("no such key")', []),
         ("raise TypeError(repr(value))", []),
         ("raise", []),

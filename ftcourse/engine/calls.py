@@ -9,7 +9,7 @@ from pathlib import Path
 from ftcourse.engine.checks import LANGS, known
 from ftcourse.engine.contents import content_hash
 from ftcourse.engine.folders import CONTENT
-from ftcourse.engine.messages import speaking, trouble
+from ftcourse.engine.messages import in_words, speaking, trouble
 from ftcourse.engine.options import Options
 from ftcourse.engine.run import plan_of
 from ftcourse.engine.tables import TableFile
@@ -79,6 +79,8 @@ def call_of(
     known, content = isinstance(table, TableFile), {f"table{CONTENT}": content_hash(table), "usual": USUAL}
     how = {"encoding": table.encoding, "sheet": table.sheet} if known else {"encoding": None, "sheet": None}
     table = table.name if known else Path(table).name if isinstance(table, str | Path) else type(table).__name__
+    if not isinstance(model, str | Path | None):
+        raise trouble("no_model", given=model, reason=in_words("model_name", type=type(model).__name__))
     model = str(Path(model).resolve()) if model and Path(model).is_dir() else model
     call = {"table": table, "columns": columns, "model": model, "validation": validation, "lang": lang}
     return call | how | vars(options) | plan_of(config) | content

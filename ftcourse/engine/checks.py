@@ -120,6 +120,19 @@ def check_functions(collate: Callable, metrics: Callable | None) -> None:
         raise trouble("metrics", given=metrics)
 
 
+def check_callbacks(callbacks: Iterable[Callable]) -> list[Callable]:
+    """The callbacks as a list; a `ValueError` where they are no functions.
+
+    >>> check_callbacks(print)
+    Traceback (most recent call last):
+    ValueError: callbacks must be a list of functions, each called with model and history; got <built-in function print>
+    """
+    found = list(callbacks) if isinstance(callbacks, Iterable) else [None]
+    if not all(map(callable, found)):
+        raise trouble("callbacks", given=reprlib.repr(callbacks))
+    return found
+
+
 def as_texts(texts: Iterable[str], name: str = "texts", *, least: int = 0, first: int = 0) -> list[str]:
     """The texts as a list, from a list, a column of a data set, a generator or anything else that gives `str`.
 

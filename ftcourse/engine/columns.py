@@ -223,6 +223,8 @@ def checked_data(model: PreTrainedModel, data: Dataset, collate: Callable, name:
     Traceback (most recent call last):
     ValueError: the batches of train_data have no 'labels', without which there is no loss; columns: ['input_ids']; ...
     """
+    if not callable(getattr(model, "forward", None)):
+        check_model(model)
     check_dataset(data, name, [getattr(model, "main_input_name", "input_ids")])
     takes = {*inspect.signature(model.forward).parameters, "label"}
     data = data.select_columns([column for column in data.column_names if column in takes])

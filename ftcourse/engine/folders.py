@@ -30,9 +30,13 @@ def only_one(folder: str | os.PathLike) -> Iterator[Path]:
     Traceback (most recent call last):
     BlockingIOError: another process is writing to '...model': number ... on ..., since ...; wait until it ends, or ...
     """
+    if not isinstance(folder, str | os.PathLike):
+        raise trouble("output_type", given=folder)
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except ValueError:  # a path with a character that no path may have
+        raise trouble("output_type", given=str(folder)) from None
     except OSError as error:
         raise trouble("not_writable", OSError, folder=str(folder), reason=reason(error)) from error
     with locked(folder, folder / LOCK, folder):
@@ -59,7 +63,7 @@ def claim_folder(folder: str | os.PathLike, resume: bool = False, begun: str = "
         trial.touch()
         trial.unlink()
     except OSError as error:
-        raise trouble("not_writable", OSError, folder=str(folder), reason=error.strerror) from error
+        raise trouble("not_writable", OSError, folder=str(folder), reason=reason(error)) from error
     if taken and not resume:
         raise trouble("begun" if any(folder.glob(begun)) else "taken", FileExistsError, folder=str(folder))
     return folder
@@ -157,7 +161,7 @@ def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Iterato
                 note_call(mark, call)
             yield folder
     finally:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             Path(folder).rmdir()
 
 
@@ -221,14 +225,43 @@ def written_whole(path: Path, part: Path | None = None) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def reason(error: Exception) -> str:
-    """Why something failed, in one line."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+REASONS = dict.fromkeys(FULL, "reason_full") | {
+    errno.EACCES: "reason_permission",
+    errno.EPERM: "reason_permission",
+    errno.EROFS: "reason_read_only",
+    errno.ENOENT: "reason_missing",
+    errno.ENOTDIR: "reason_no_folder",
+    errno.ENAMETOOLONG: "reason_long",
+    errno.EFBIG: "reason_large",
+}
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed, in one line; in the reader's language where it is one of the usual reasons.
+
+    >>> reason(OSError(errno.ENOSPC, "No space left on device")), reason(ValueError("a\nb"))
+    ('No space left on device', 'a b')
+    """
+    if isinstance(error, OSError) and error.errno in REASONS:
+        return in_words(REASONS[error.errno])
     return " ".join((getattr(error, "strerror", None) or str(error)).split())
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether something failed because a disk is full.
+
+    >>> is_full(OSError(errno.ENOSPC, "No space left on device")), is_full(OSError("other"))
+    (True, False)
+    """
+    return isinstance(error, OSError) and (error.errno in FULL or is_full(error.__cause__))
 
 
 @contextmanager
 def work_folder(folder: Path) -> Iterator[str]:
     """A folder for what is only needed for a while, gone afterwards; `folder` goes, too, where nothing else is in it.
+
+    An `OSError` in one line tells where there is no room for it.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder, work_folder(Path(folder, "model")) as work:
@@ -239,6 +272,10 @@ def work_folder(folder: Path) -> Iterator[str]:
     shutil.rmtree(work, ignore_errors=True)
     try:
         yield str(work)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise trouble("no_room", OSError, folder=str(folder), reason=reason(error)) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
         with suppress(OSError):

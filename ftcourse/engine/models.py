@@ -1,6 +1,7 @@
 """Models and their tokenizers: loaded safely, started with a new head, saved whole."""
 
 import os
+import reprlib
 import shutil
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from transformers import (
     set_seed,
 )
 
-from ftcourse.engine.assets import check_folder, missing_shards
+from ftcourse.engine.assets import check_folder
 from ftcourse.engine.batches import Collate
+from ftcourse.engine.columns import check_tokenizer
 from ftcourse.engine.folders import PART, reason, sync
 from ftcourse.engine.hub import why_offline
+from ftcourse.engine.loading import loading
 from ftcourse.engine.messages import trouble
 
 
@@ -32,13 +35,9 @@ def load_classifier(folder: str | os.PathLike) -> PreTrainedModel:
     >>> load_classifier(Kit("en").model("stars")).config.num_labels
     5
     """
-    offline = why_offline(folder)
-    options = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": bool(offline)}
-    try:
+    with loading(folder, "no_classifier"):
+        options = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": bool(why_offline(folder))}
         model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True, **options)
-    except (OSError, ValueError, SafetensorError) as error:
-        why = missing_shards(folder) or f"{offline} {error}".strip()
-        raise trouble("no_classifier", given=str(folder), reason=why) from error
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"]))
         raise trouble("untrained", given=str(folder), missing=missing)
@@ -53,11 +52,9 @@ def load_tokenizer(folder: str | os.PathLike) -> PreTrainedTokenizerBase:
     >>> load_tokenizer(Kit("en").model("stars")).model_max_length
     512
     """
-    options = {"trust_remote_code": False, "local_files_only": bool(why_offline(folder))}
-    try:
+    with loading(folder, "broken_tokenizer"):
+        options = {"trust_remote_code": False, "local_files_only": bool(why_offline(folder))}
         return AutoTokenizer.from_pretrained(folder, **options)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise trouble("broken_tokenizer", given=str(folder), reason=error) from error
 
 
 def classifier_and_tokenizer(
@@ -75,6 +72,10 @@ def classifier_and_tokenizer(
     if isinstance(model, str | os.PathLike):
         folder, model = model, load_classifier(model)
         tokenizer = load_tokenizer(folder) if tokenizer is None else tokenizer
+    if not hasattr(model, "config"):
+        raise trouble("predictor_model", given=reprlib.repr(model))
+    if tokenizer is not None:
+        check_tokenizer(tokenizer)
     if tokenizer is None or len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise trouble("tokenizer_missing")
     if tokenizer.pad_token_id is None:
@@ -114,9 +115,8 @@ def start_model(
     {0: 'bad', 1: 'good'}
     """
     set_seed(seed)
-    offline = why_offline(name)
-    where = {"trust_remote_code": False, "local_files_only": bool(offline)}
-    try:
+    with loading(name):
+        where = {"trust_remote_code": False, "local_files_only": bool(why_offline(name))}
         model = AutoModelForSequenceClassification.from_pretrained(
             name,
             id2label=dict(enumerate(labels)),
@@ -128,9 +128,6 @@ def start_model(
             **where,
         )
         tokenizer = AutoTokenizer.from_pretrained(name, **where)
-    except (OSError, ValueError, SafetensorError) as error:
-        why = f"{offline} {reason(error)[:300]}".strip()
-        raise trouble("no_model", given=str(name), reason=why) from error
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise trouble("no_tokenizer", given=str(name))
     if tokenizer.pad_token is None:

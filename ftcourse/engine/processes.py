@@ -8,6 +8,36 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from transformers import PreTrainedModel
 
+from ftcourse.engine.messages import trouble
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether something failed because there was not enough memory for it, the processor's or the GPU's.
+
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+    True
+    """
+    said = str(error).lower()
+    words = ("can't allocate memory", "not enough memory", "cannot allocate memory", "unable to allocate")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in said for word in words)
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Answers a memory that is too small with one line: what it was too small for, and what to do.
+
+    >>> with enough_memory():
+    ...     torch.empty(2**55)
+    Traceback (most recent call last):
+    torch.OutOfMemoryError: there is not enough memory for batches of this size; take a smaller batch_size, ...
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise trouble("out_of_memory", torch.OutOfMemoryError) from error
+
 
 @contextmanager
 def modes_kept(model: torch.nn.Module) -> Iterator[None]:
@@ -38,7 +68,7 @@ def evaluating(model: torch.nn.Module) -> Iterator[torch.nn.Module]:
     >>> layer.training
     True
     """
-    with modes_kept(model):
+    with modes_kept(model), enough_memory():
         yield model.eval()
 
 
@@ -72,7 +102,7 @@ def accelerator_for(model: PreTrainedModel, precision: str | None) -> Iterator[A
     False
     """
     patched = "forward" in vars(model)
-    with fresh_accelerator(precision) as accelerator, modes_kept(model):
+    with fresh_accelerator(precision) as accelerator, modes_kept(model), enough_memory():
         try:
             yield accelerator
         finally:

@@ -19,7 +19,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from ftcourse.engine.delimited import READINGS, Irregular, find_separator, regular
 from ftcourse.engine.encodings import find_encoding
-from ftcourse.engine.folders import reason
+from ftcourse.engine.folders import is_full, reason
 from ftcourse.engine.formats import MARKUP, kind_of, unpacked
 from ftcourse.engine.jsons import json_table
 from ftcourse.engine.messages import trouble
@@ -279,6 +279,8 @@ def open_table(table: object, columns: Sequence[str], lang: str, cache_dir: str)
     try:
         rows, encoding = read_file(table, columns, lang, cache_dir)
     except (OSError, UnicodeError) as error:
+        if is_full(error):
+            raise trouble("no_room", OSError, folder=cache_dir, reason=reason(error)) from error
         raise trouble("unreadable", name=table.name, reason=reason(error)) from error
     return rows, source | {"name": table.name, "encoding": encoding}
 
