@@ -1,10 +1,13 @@
 """Nothing is taken for what it is not, and nothing is lost: tables that changed, two processes at once, kills."""
 
+import errno
 import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -21,16 +24,21 @@ from ftcourse import cli
 from ftcourse.cli import app
 from ftcourse.engine import locks
 from ftcourse.engine.calls import call_of
+from ftcourse.engine.checks import LANGS
 from ftcourse.engine.contents import bytes_hash, content_hash
-from ftcourse.engine.folders import MARK, check_call, claim_run, only_file, only_one
-from ftcourse.engine.messages import speaking
+from ftcourse.engine.folders import MARK, check_call, claim_run, only_file, only_one, reason
+from ftcourse.engine.messages import language, speaking
+from ftcourse.engine.models import save_all, small_example, start_model
+from ftcourse.engine.progress import quiet_libraries
 from ftcourse.engine.report import load_report
 from ftcourse.engine.tables import TableFile
 from ftcourse.finetune import finetune
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
-from ftcourse.loop import TrainConfig
+from ftcourse.loop import TrainConfig, evaluate, train
+from ftcourse.model import classifier
 from tests import victim
+from tests.test_messages import SCRIPTS
 from tests.tiny import FAST, tiny_checkpoint
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -383,12 +391,257 @@ def test_predict_killed_again_and_again_ends_in_the_same_bytes(tiny, tmp_path, t
 def test_an_empty_text_is_answered_where_a_tokenizer_adds_nothing(size):
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(Kit().model("writer"))
+    tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "right"
     assert tokenizer("")["input_ids"] == []
     sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64, "num_labels": 2}
-    config = GPT2Config(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **sizes)
+    marks = {f"{mark}_token_id": tokenizer.eos_token_id for mark in ("pad", "bos", "eos")}
+    config = GPT2Config(vocab_size=len(tokenizer), **marks, **sizes)
     predictor = Predictor(GPT2ForSequenceClassification(config).eval(), tokenizer, batch_size=size)
     texts = ["good food", "", "bad food, and that twice", ""]
     found = predictor.predict(texts).probabilities
     alone = np.concatenate([predictor.predict([text]).probabilities for text in texts])
     assert np.allclose(found, alone, atol=1e-6) and np.allclose(found.sum(axis=1), 1)
     assert np.allclose(predictor.predict([""] * 3).probabilities, found[1], atol=1e-6)
+
+
+# Ctrl-C and full disks at each stage
+
+
+def stop_at(monkeypatch, stage: str, error: BaseException) -> None:
+    """Let a stage of `finetune` end with an error."""
+
+    def stop(*_, **__):
+        raise error
+
+    places = {
+        "read": "ftcourse.finetune.prepare",
+        "baselines": "ftcourse.finetune.TfidfVectorizer",
+        "tokenize": "ftcourse.finetune.tokenize",
+        "train": "ftcourse.engine.checkpoint.save_file",
+        "score": "ftcourse.finetune.Predictor.predict",
+        "save": "ftcourse.engine.models.os.replace",
+        "show": "ftcourse.finetune.show_report",
+    }
+    if stage == "save":
+        monkeypatch.setattr("ftcourse.finetune.save_all", saving(save_all, stop))
+    else:
+        monkeypatch.setattr(places[stage], stop)
+
+
+def saving(save, stop):
+    """`save_all` that is stopped at its third file."""
+
+    def saved(folder, *parts):
+        moves, replace = [], os.replace
+
+        def limited(source, target):
+            moves.append(target)
+            return stop() if len(moves) == 3 else replace(source, target)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "replace", limited)
+            save(folder, *parts)
+
+    return saved
+
+
+EARLY = {"read", "baselines", "tokenize", "train"}  # in which nothing is there yet that a next call would need
+SHORT = {"read", "score", "save"}
+STAGES = ("read", "baselines", "tokenize", "train", "score", "save", "show")
+
+
+@pytest.mark.parametrize(
+    "stage", [pytest.param(stage, marks=[] if stage in SHORT else [pytest.mark.long]) for stage in STAGES]
+)
+def test_ctrl_c_at_any_stage_costs_nothing(call, tiny, tmp_path, monkeypatch, stage):
+    words = ["finetune", written(FRAME, tmp_path), "--text", "review", "--label", "stars", "--model", tiny]
+    words = [*map(str, words), "--epochs", "1", "--out"]
+    with monkeypatch.context() as patch:
+        stop_at(patch, stage, KeyboardInterrupt())
+        run = CliRunner().invoke(app, [*words, str(tmp_path / "out")])
+    assert run.exit_code == 1 and run.output.strip().endswith("Stopped. Go on with the same command and --resume.")
+    assert (tmp_path / "out").exists() == (stage not in EARLY)
+    if stage == "score":  # what was trained is not trained again
+        monkeypatch.setattr("ftcourse.loop.train_step", None)
+    assert CliRunner().invoke(app, [*words, str(tmp_path / "out"), "--resume"]).exit_code == 0
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert MARK in left and not {"training", "work", ".part"} & left and not [name for name in left if "lock" in name]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of its own in memory, and a function that sets its size."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def resize(size: str) -> bool:
+        how = "remount," if os.path.ismount(place) else ""
+        command = ["mount", "-t", "tmpfs", "-o", f"{how}size={size}", "tmpfs", str(place)]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    if not resize("100m"):
+        pytest.skip("mounting is not allowed here; the tests with patched functions cover it")
+    yield place, resize
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+SIZES = ["16k", "4m", *(pytest.param(size, marks=pytest.mark.long) for size in ("4k", "64k", "1m", "3m", "5m"))]
+
+
+@pytest.fixture(scope="module")
+def whole(tiny, tmp_path_factory) -> tuple[Path, dict]:
+    """A table, and the weights after a fine-tuning on it that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    table = written(pd.concat([FRAME, FRAME.assign(review=FRAME["review"] + " again")]), folder)
+    options = {"text": "review", "label": "stars", "model": tiny, "config": STEPS}
+    return table, finetune(table, **options, output_dir=folder / "out").model.state_dict()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_disk_that_is_full_is_told_in_one_line_and_with_room_it_goes_on(call, whole, small_disk, size):
+    (place, resize), (table, weights) = small_disk, whole
+    resize(size)
+    with pytest.raises(OSError) as error:
+        call(table, config=STEPS, output_dir=place / "out")
+    assert "No space left on device" in str(error.value) and "\n" not in str(error.value)
+    assert "make room there" in str(error.value) or "cannot write to the folder" in str(error.value)
+    resize("100m")
+    resumed = call(table, config=STEPS, output_dir=place / "out", resume=True)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in resumed.model.state_dict().items())
+
+
+# what a learner would meet
+
+
+def without(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+
+
+def pickled(folder: Path) -> None:
+    without(folder, "model.safetensors")
+    torch.save({}, folder / "pytorch_model.bin")
+
+
+def edited(**values):
+    """What writes other values into a configuration."""
+
+    def edit(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | values))
+
+    return edit
+
+
+DAMAGES = {
+    "gone": (shutil.rmtree, "there is no such folder"),
+    "empty": (lambda folder: [path.unlink() for path in folder.iterdir()], "the folder is empty"),
+    "no config": (lambda folder: without(folder, "config.json"), "config.json is missing there"),
+    "half a config": (lambda folder: (folder / "config.json").write_text("{"), "config.json is damaged"),
+    "no type": (lambda folder: (folder / "config.json").write_text("{}"), "does not say which architecture"),
+    "another type": (edited(model_type="nonsense"), "does not know the architecture 'nonsense'"),
+    "code": (edited(auto_map={"AutoModel": "code.Own"}, model_type="own"), "needs custom code"),
+    "no weights": (lambda folder: without(folder, "model.safetensors"), "model.safetensors is missing there"),
+    "pickle": (pickled, "only there as a pickle, pytorch_model.bin"),
+    "half the weights": (
+        lambda folder: os.truncate(folder / "model.safetensors", 5000),
+        "model.safetensors is damaged",
+    ),
+    "no bytes": (lambda folder: os.truncate(folder / "model.safetensors", 0), "model.safetensors is damaged"),
+    "half a tokenizer": (lambda folder: os.truncate(folder / "tokenizer.json", 50), "tokenizer.json is damaged"),
+    "a list": (lambda folder: (folder / "tokenizer.json").write_text("[1]"), "tokenizer.json is damaged"),
+    "odd labels": (edited(id2label="x"), "the library says: "),
+    "other shapes": (edited(hidden_size=32), "have other shapes than its config.json says"),
+}
+LOADERS = {
+    "Predictor": Predictor,
+    "start_model": lambda folder: start_model(str(folder), ["a", "b"], 1),
+    "classifier": lambda folder: classifier(folder, ["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_model_is_told_by_what_is_wrong_with_it(tiny, tmp_path, damage):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder)
+    break_it, expected = DAMAGES[damage]
+    break_it(folder)
+    for name, load in LOADERS.items():
+        if (damage, name) == ("other shapes", "start_model") or (name == "classifier" and "tokenizer" in expected):
+            continue
+        said = {}
+        for lang in LANGS:
+            with speaking(lang), quiet_libraries(), pytest.raises(ValueError) as error:
+                load(folder)
+            said[lang] = str(error.value)
+        assert expected in said["en"] and "\n" not in "".join(said.values())
+        assert all(SCRIPTS[lang](text) for lang, text in said.items()) and len({*said.values()}) == len(LANGS)
+
+
+def greedy(model):
+    """The model, whose head wants more memory than there is."""
+    model.classifier.forward = lambda *_: torch.empty(2**55)
+    return model
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_too_little_memory_is_told_with_what_helps(tiny, lang):
+    predictor, (model, data, collate) = Predictor(tiny), small_example()
+    greedy(predictor.model)
+    greedy(model)
+    calls = [
+        lambda: predictor.predict(["good"]),
+        lambda: evaluate(model, data, collate=collate),
+    ]
+    for ask in calls:
+        with speaking(lang), pytest.raises(torch.OutOfMemoryError, match="batch_size.*accumulation=2") as error:
+            ask()
+        assert SCRIPTS[lang](str(error.value))
+
+
+def test_too_little_memory_in_training_ends_in_one_line(tiny, tmp_path, monkeypatch):
+    def step(*_):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you")
+
+    monkeypatch.setattr("ftcourse.loop.train_step", step)
+    words = ["finetune", written(FRAME, tmp_path), "--text", "review", "--label", "stars", "--model", tiny]
+    run = CliRunner().invoke(app, [*map(str, words), "--out", str(tmp_path / "out")])
+    assert run.exit_code == 1 and "there is not enough memory" in run.output and "Allocator" not in run.output
+
+
+WRONG = {
+    "number": lambda: Predictor(3),
+    "nothing": lambda: Predictor(None),
+    "body": lambda: Predictor(torch.nn.Linear(2, 2)),
+    "tokenizer": lambda: Predictor(small_example()[0], "encoder"),
+    "batch size": lambda: Predictor("none", batch_size="8"),
+    "epochs": lambda: TrainConfig(epochs="3"),
+    "lr": lambda: TrainConfig(lr="fast"),
+    "sampling": lambda: TrainConfig(sampling=["random"]),
+    "model": lambda: train("encoder", small_example()[1], collate=list),
+    "callbacks": lambda: train(*small_example()[:2], collate=small_example()[2], callbacks=print),
+    "output": lambda: train(*small_example()[:2], collate=small_example()[2], output_dir=3),
+    "nul": lambda: train(*small_example()[:2], collate=small_example()[2], output_dir="a\0b"),
+    "start": lambda: finetune(FRAME, text="review", label="stars", model=3, output_dir="none", lang=language()),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_argument_is_answered_in_each_language(wrong):
+    said = {}
+    for lang in LANGS:
+        with speaking(lang), pytest.raises(ValueError) as error:
+            WRONG[wrong]()
+        said[lang] = str(error.value)
+    assert all(SCRIPTS[lang](text) for lang, text in said.items()) and len({*said.values()}) >= 3
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENAMETOOLONG])
+def test_what_the_system_says_is_said_in_the_readers_language(number):
+    said = []
+    for lang in LANGS:
+        with speaking(lang):
+            said.append(reason(OSError(number, os.strerror(number))))
+            assert SCRIPTS[lang](said[-1])
+    assert said[0] == os.strerror(number) and len({*said}) == len(LANGS)
+    told = reason(ValueError(f"Error while serializing: I/O error: ... (os error {number})"))  # by the Rust libraries
+    assert told == said[0]

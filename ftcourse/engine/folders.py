@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -226,6 +227,7 @@ def written_whole(path: Path, part: Path | None = None) -> Iterator[Path]:
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as libraries written in Rust say it
 REASONS = dict.fromkeys(FULL, "reason_full") | {
     errno.EACCES: "reason_permission",
     errno.EPERM: "reason_permission",
@@ -240,11 +242,13 @@ REASONS = dict.fromkeys(FULL, "reason_full") | {
 def reason(error: BaseException) -> str:
     """Why something failed, in one line; in the reader's language where it is one of the usual reasons.
 
-    >>> reason(OSError(errno.ENOSPC, "No space left on device")), reason(ValueError("a\nb"))
+    >>> reason(OSError(errno.ENOSPC, "No space left on device")), reason(ValueError("a  b"))
     ('No space left on device', 'a b')
     """
-    if isinstance(error, OSError) and error.errno in REASONS:
-        return in_words(REASONS[error.errno])
+    told = OS_ERROR.search(str(error))
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    if number in REASONS:
+        return in_words(REASONS[number])
     return " ".join((getattr(error, "strerror", None) or str(error)).split())
 
 
