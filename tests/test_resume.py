@@ -126,6 +126,7 @@ def test_rows_of_a_data_set_count_as_they_are_seen_and_not_as_they_lie():
 def test_what_is_no_table_has_no_content(tmp_path):
     for table in (None, 3, [1], {"train": FRAME}, tmp_path, tmp_path / "none.csv"):
         assert content_hash(table) is None
+    assert content_hash(pd.DataFrame({"text": [{(1, 2): 3}, "a"]}))
 
 
 def test_a_folder_is_its_files_and_their_names(tmp_path):

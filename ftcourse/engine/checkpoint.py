@@ -124,7 +124,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, json.loads(file.metadata()["state"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise trouble("damaged", name=str(path), reason=reason(error)) from error
+        why = reason(error) if getattr(error, "errno", None) else in_words("half_file")
+        raise trouble("damaged", name=str(path), reason=why) from error
 
 
 class Checkpoints:
@@ -207,6 +208,9 @@ class Checkpoints:
     def check_plan(self, begun: dict) -> None:
         """Make sure that data and settings are those it was begun with; a `ValueError` names one that is not."""
         plan = json.loads(json.dumps(self.plan, default=float))
+        for name, key in (("data", "other_data"), ("weights", "other_network")):  # hashes, which tell a reader nothing
+            if begun.get(name) != plan.get(name):
+                raise trouble(key, folder=str(self.folder))
         check_begun(self.folder, begun, plan, sorted({*plan, *begun}), "other_training")
 
 
