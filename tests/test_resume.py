@@ -334,55 +334,63 @@ def test_a_folder_in_which_nothing_was_begun_is_gone(tmp_path):
 # kills
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.long)])
-def test_finetune_killed_again_and_again_ends_in_the_same_bits(tiny, tmp_path, times):
-    table, rng = written(FRAME, tmp_path), random.Random(times)
+def ended(target, *arguments) -> float:
+    """Run a process of its own to its end; the seconds that it took."""
     begun = time.monotonic()
-    process = started(victim.tune, table, tiny, tmp_path / "whole", STEPS.epochs)
+    process = started(target, *arguments)
     process.join()
-    seconds, kills = time.monotonic() - begun, 0
     assert process.exitcode == 0
-    for _ in range(times):
-        process = started(victim.tune, table, tiny, tmp_path / "out", STEPS.epochs)
+    return time.monotonic() - begun
+
+
+def killed(times: int, seconds: float, target, *arguments, done):
+    """Run a process again and again, and kill it at a random moment within so many seconds, so many times.
+
+    Where it came to its end before that, `done` looks at what it made, and takes it away. The last run ends, too.
+    """
+    rng, kills = random.Random(times), 0
+    while kills < times:
+        process = started(target, *arguments)
         process.join(rng.random() * seconds)
         process.kill()
         process.join()
-        kills += process.exitcode == -signal.SIGKILL
         assert process.exitcode in (0, -signal.SIGKILL)
-    process = started(victim.tune, table, tiny, tmp_path / "out", STEPS.epochs)
-    process.join()
-    assert process.exitcode == 0 and kills
-    whole, found = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "out"))
-    assert all(torch.equal(found[name], tensor) for name, tensor in whole.items())
-    reports = [load_report(tmp_path / name) for name in ("whole", "out")]
-    assert reports[0].history["losses"] == reports[1].history["losses"] and reports[0].scores == reports[1].scores
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        path.name for path in (tmp_path / "whole").iterdir()
-    }
+        kills += process.exitcode == -signal.SIGKILL
+        if process.exitcode == 0:
+            done()
+    ended(target, *arguments)
+    done()
+
+
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_finetune_killed_again_and_again_ends_in_the_same_bits(tiny, tmp_path, times):
+    table, whole, out = written(FRAME, tmp_path), tmp_path / "whole", tmp_path / "out"
+    ended(os.getpid)
+    seconds = ended(victim.tune, table, tiny, whole, STEPS.epochs)
+    weights, report = load_file(whole / "model.safetensors"), load_report(whole)
+
+    def done():
+        found, told = load_file(out / "model.safetensors"), load_report(out)
+        assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
+        assert told.history["losses"] == report.history["losses"] and told.scores == report.scores
+        assert {path.name for path in out.iterdir()} == {path.name for path in whole.iterdir()}
+        shutil.rmtree(out)
+
+    killed(times, seconds, victim.tune, table, tiny, out, STEPS.epochs, done=done)
 
 
 @pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.long)])
 def test_predict_killed_again_and_again_ends_in_the_same_bytes(tiny, tmp_path, times):
     pd.DataFrame({"review": [f"{text}, {n}" for n in range(100) for text in TEXTS]}).to_csv(tmp_path / "new.csv")
-    rng, begun = random.Random(times), time.monotonic()
-    process = started(victim.answer, tiny, tmp_path / "new.csv", tmp_path / "whole.csv")
-    process.join()
-    seconds, kills = time.monotonic() - begun, 0
-    assert process.exitcode == 0
-    for _ in range(times):
-        process = started(victim.answer, tiny, tmp_path / "new.csv", tmp_path / "answers.csv")
-        process.join(rng.random() * seconds)
-        process.kill()
-        process.join()
-        kills += process.exitcode == -signal.SIGKILL
-        if (tmp_path / "answers.csv").exists():
-            break
-    if not (tmp_path / "answers.csv").exists():
-        process = started(victim.answer, tiny, tmp_path / "new.csv", tmp_path / "answers.csv")
-        process.join()
-        assert process.exitcode == 0
-    assert kills and (tmp_path / "answers.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "new.csv", "whole.csv"]
+    ended(os.getpid)
+    seconds = ended(victim.answer, tiny, tmp_path / "new.csv", tmp_path / "whole.csv")
+
+    def done():
+        assert (tmp_path / "answers.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "new.csv", "whole.csv"]
+        (tmp_path / "answers.csv").unlink()
+
+    killed(times, seconds, victim.answer, tiny, tmp_path / "new.csv", tmp_path / "answers.csv", done=done)
 
 
 # a text without a token
@@ -570,12 +578,12 @@ def test_a_damaged_model_is_told_by_what_is_wrong_with_it(tiny, tmp_path, damage
         if (damage, name) == ("other shapes", "start_model") or (name == "classifier" and "tokenizer" in expected):
             continue
         said = {}
-        for lang in LANGS:
+        for lang in LANGS if name == "Predictor" else ("en",):
             with speaking(lang), quiet_libraries(), pytest.raises(ValueError) as error:
                 load(folder)
             said[lang] = str(error.value)
         assert expected in said["en"] and "\n" not in "".join(said.values())
-        assert all(SCRIPTS[lang](text) for lang, text in said.items()) and len({*said.values()}) == len(LANGS)
+        assert all(SCRIPTS[lang](text) for lang, text in said.items()) and len({*said.values()}) == len(said)
 
 
 def greedy(model):
