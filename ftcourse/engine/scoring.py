@@ -147,7 +147,7 @@ def scorable_rows(table: object, columns: Sequence, lang: str, config, cache_dir
 
 
 def usual_answers(prepared: Prepared, learned: Report | None) -> tuple[np.ndarray, str, str]:
-    ""X
+    """The cheapest answer for all rows, in words, too, and where it comes from: the training, if its report tells, or
     else this table.
 
     >>> from datasets import Dataset
