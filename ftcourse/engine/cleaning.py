@@ -315,7 +315,11 @@ def prepare(
     kept = groups["kept"]
     labels, ordered, feature = label_values(problem, numbers[kept], marks, names, source)
     check_tables(rows, groups, ordered, source, sides)
-    used = rows.select(kept).remove_columns("label").add_column("label", [*labels], feature=feature)
+    used = (
+        rows.select(kept)
+        .remove_columns("label")
+        .add_column("label", labels if labels.ndim == 1 else [*labels], feature=feature)
+    )
     ordered = source["columns"][-1:] if problem == NUMBER else ordered
     if sides.own is None:
         check_share(validation, len(used), 1 if problem == NUMBER else len(ordered))

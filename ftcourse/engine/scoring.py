@@ -1,7 +1,6 @@
 """A test: how a saved model does on a table with the right answers, told in the same words as a training's report."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,7 +29,6 @@ from ftcourse.engine.several import find_cell_separator, label_sets
 from ftcourse.engine.views import table_html
 
 
-@dataclass
 class ScoreReport(Report):
     """The report of a test: that of a training, without what belongs to a training."""
 
@@ -141,7 +139,8 @@ def scorable_rows(table: object, columns: Sequence, lang: str, config, cache_dir
         check_kept(piles, [], source)
     notes += [note("unknown", labels=listed(unknown))] if unknown else []
     used = rows.select(piles["kept"]).remove_columns("label")
-    used = used.add_column("label", [*learned[numbers[piles["kept"]]]], feature=feature)
+    answers = learned[numbers[piles["kept"]]]
+    used = used.add_column("label", answers if answers.ndim == 1 else [*answers], feature=feature)
     dropped = describe_dropped(rows, piles | {"unknown_label": np.flatnonzero(left)})
     return Prepared(used, used, labels, source, len(rows), dropped, notes, problem)
 
