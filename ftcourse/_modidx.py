@@ -6,6 +6,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'ftcourse.finetune': { 'ftcourse.finetune.accuracy_f1': ('own_data.html#accuracy_f1', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.baseline_answers': ('own_data.html#baseline_answers', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.default_config': ('own_data.html#default_config', 'ftcourse/finetune.py'),
+                                   'ftcourse.finetune.evaluate_table': ('own_data.html#evaluate_table', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.finetune': ('own_data.html#finetune', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.judge': ('own_data.html#judge', 'ftcourse/finetune.py'),
                                    'ftcourse.finetune.measure': ('own_data.html#measure', 'ftcourse/finetune.py')},

@@ -96,7 +96,9 @@ def finetune(
     out: Annotated[Path, typer.Option(help=say("out_dir"))],
     lang: Lang = DEFAULT_LANG,
     model: Annotated[str | None, typer.Option(help=say("model"))] = None,
-    validation: Annotated[float, typer.Option(help=say("validation"))] = 0.1,
+    validation: Annotated[float | None, typer.Option(help=say("validation"), show_default="0.1")] = None,
+    validation_file: Annotated[Path | None, typer.Option(help=say("validation_file"))] = None,
+    group: Annotated[str | None, typer.Option(help=say("group"))] = None,
     epochs: Annotated[int | None, typer.Option(help=say("epochs"))] = None,
     batch_size: Annotated[int | None, typer.Option(help=say("batch_size"))] = None,
     lr: Annotated[float | None, typer.Option(help=say("lr"))] = None,
@@ -104,6 +106,8 @@ def finetune(
     resume: Annotated[bool, typer.Option("--resume", help=say("resume"))] = False,
     multi_label: Annotated[bool | None, typer.Option("--multi-label/--one-label", help=say("multi_label"))] = None,
     class_weights: Annotated[str | None, typer.Option(help=say("class_weights"))] = None,
+    keep: Annotated[str | None, typer.Option(help=say("keep"), show_default="last")] = None,
+    patience: Annotated[int | None, typer.Option(help=say("patience"))] = None,
     regression: Annotated[bool, typer.Option("--regression", help=say("regression"))] = False,
     encoding: Encoding = None,
     sheet: Sheet = None,
@@ -116,6 +120,7 @@ def finetune(
         from ftcourse.engine.tables import TableFile
 
         given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "class_weights": class_weights}
+        given |= {"keep": keep, "patience": patience}
         given = {name: value for name, value in given.items() if value is not None}
         config = replace(chapter.default_config(model), **given)
         chapter.finetune(
@@ -125,14 +130,32 @@ def finetune(
             lang=lang,
             model=model,
             output_dir=out,
-            validation=validation,
+            validation=validation_of(validation, validation_file, encoding, sheet),
             config=config,
             resume=resume,
             multi_label=multi_label,
             regression=regression,
+            group=group,
         )
-        tell_encoding(load_report(out).source)
+        source = load_report(out).source
+        for table in filter(None, (source, source.get("valid"))):
+            tell_encoding(table)
         typer.echo(say("saved", folder=out, report=out / "report.html"))
+
+
+def validation_of(share: float | None, file: Path | None, encoding: str | None, sheet: str | None) -> object:
+    """The share of rows, or the table, that a call validates with; the sheet counts for it if it is an Excel file, too.
+
+    >>> validation_of(None, None, None, None), validation_of(None, Path("a.csv"), "cp1256", "May").sheet
+    (0.1, None)
+    """
+    from ftcourse.engine.tables import TableFile
+
+    if file is None:
+        return 0.1 if share is None else share
+    if share is not None:
+        raise ValueError(say("two_validations"))
+    return TableFile(file, encoding, sheet if file.suffix.lower().startswith(".xls") else None)
 
 
 def tell_encoding(source: dict) -> None:
@@ -289,6 +312,35 @@ def predict(
         typer.echo(say("answered", rows=counts["rows"], answered=counts["answered"], name=out))
         if counts["cells"]:
             typer.echo(say("neutralised", cells=counts["cells"]))
+
+
+@app.command("evaluate", help=say("evaluate"))
+def evaluate_model(
+    model: Annotated[Path, typer.Argument(help=say("model_dir"))],
+    table: Table,
+    text: Text,
+    label: Annotated[list[str], typer.Option(help=say("label"))],
+    out: Annotated[Path | None, typer.Option(help=say("out_report"))] = None,
+    lang: Lang = DEFAULT_LANG,
+    force: Annotated[bool, typer.Option("--force", help=say("force"))] = False,
+    threshold: Annotated[float, typer.Option(help=say("threshold"))] = 0.5,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+) -> None:
+    with told(lang):
+        from ftcourse.engine.scoring import check_place, write_report
+        from ftcourse.engine.tables import TableFile
+        from ftcourse.finetune import evaluate_table
+
+        if out:
+            check_place(out, force)
+        table = TableFile(table, encoding, sheet)
+        label = label[0] if len(label) == 1 else label
+        report = evaluate_table(model, table, text=text, label=label, lang=lang, threshold=threshold)
+        typer.echo(report)
+        tell_encoding(report.source)
+        if out:
+            typer.echo(say("reported", name=write_report(report, out)))
 
 
 def notebooks(lang: str) -> list[Path]:

@@ -15,6 +15,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel
 
 from .engine.batches import Collate
+from .engine.best import checked_valid
 from .engine.checks import check_callbacks, check_config, check_functions, check_kind, check_number
 from .engine.columns import checked_data
 from .engine.forward import evaluation_batches, gathered, result_of
@@ -29,7 +30,8 @@ class TrainConfig:
     """How to train; `ValueError` for a wrong value. `warmup` is a number of steps, below 1 a share of all. A step has
     `accumulation` batches of `batch_size` rows a process. `clip` limits the norm of gradients. `precision` None leaves
     it to `accelerate launch`, "auto" measures. `workers` processes prepare batches. Each `save_steps`, all is saved.
-    With `class_weights` "balanced", the rarer a label, the more its rows count.
+    With `class_weights` "balanced", the rarer a label, the more its rows count. `keep` "best" ends with the weights of
+    the epoch with the lowest validation loss; `patience` is how many epochs without a lower one end the training.
     >>> TrainConfig(lr=3e-4, batch_size=16).epochs
     3
     """
@@ -47,6 +49,8 @@ class TrainConfig:
     save_steps: int = 100
     seed: int = 42
     class_weights: str | None = None
+    keep: str = "last"
+    patience: int | None = None
 
     def __post_init__(self):
         check_config(self)
@@ -167,8 +171,7 @@ def train(
     check_functions(collate, metrics)
     check_kind("config", config, TrainConfig)
     train_data, callbacks = checked_data(model, train_data, collate, "train_data"), check_callbacks(callbacks)
-    if valid_data is not None:
-        valid_data = checked_data(model, valid_data, collate, "valid_data")
+    valid_data = checked_valid(model, valid_data, collate, config)
     options = {"output_dir": output_dir, "resume": resume, "scored": bool(callbacks) or valid_data is not None}
     scoring = {"collate": collate, "metrics": metrics, "batch_size": 4 * config.batch_size}
     with begun(model, train_data, collate, config, History(), **options) as run:

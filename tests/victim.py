@@ -1,5 +1,5 @@
 """A tiny training for a process of its own, which the tests kill:
-`python -m tests.victim FOLDER SAMPLING [resume] [auto]`."""
+`python -m tests.victim FOLDER SAMPLING [resume] [auto] [best]`."""
 
 import os
 import sys
@@ -77,8 +77,8 @@ def hold_with_a_child(folder: str) -> None:
         time.sleep(60)
 
 
-def main(folder: str, sampling: str, resume: bool, precision: str | None = None) -> None:
-    trained, history = run(folder, resume, sampling=sampling, precision=precision)
+def main(folder: str, sampling: str, resume: bool, precision: str | None = None, **options) -> None:
+    trained, history = run(folder, resume, sampling=sampling, precision=precision, **options)
     if PartialState().is_main_process:
         save_file(dict(trained.state_dict()), f"{folder}/final.safetensors")
         print(PartialState().num_processes, len(history.losses))
@@ -86,4 +86,5 @@ def main(folder: str, sampling: str, resume: bool, precision: str | None = None)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], "resume" in sys.argv, "auto" if "auto" in sys.argv else None)
+    best = {"keep": "best", "lr": 0.3, "seed": 1} if "best" in sys.argv else {}
+    main(sys.argv[1], sys.argv[2], "resume" in sys.argv, "auto" if "auto" in sys.argv else None, **best)

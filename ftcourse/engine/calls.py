@@ -7,9 +7,14 @@ from functools import wraps
 from pathlib import Path
 
 from ftcourse.engine.checks import LANGS, known
+<<<<<<< HEAD
 from ftcourse.engine.contents import content_hash
 from ftcourse.engine.folders import CONTENT
 from ftcourse.engine.messages import in_words, speaking, trouble
+=======
+from ftcourse.engine.cleaning import is_table
+from ftcourse.engine.messages import speaking, trouble
+>>>>>>> fair
 from ftcourse.engine.options import Options
 from ftcourse.engine.run import plan_of
 from ftcourse.engine.tables import TableFile
@@ -61,11 +66,23 @@ def check_call(text: object, label: object, output_dir: object, metrics: object 
     return [*texts, label if isinstance(label, str) else [*label]]
 
 
+def named(table: object) -> tuple[str, dict]:
+    """The name of a table's file, or the kind of table that it is, and how it is to be read.
+
+    >>> named(TableFile("data/a.csv", encoding="cp1256")), named({})[0]
+    (('a.csv', {'encoding': 'cp1256', 'sheet': None}), 'dict')
+    """
+    if isinstance(table, TableFile):
+        return table.name, {"encoding": table.encoding, "sheet": table.sheet}
+    name = Path(table).name if isinstance(table, str | Path) else type(table).__name__
+    return name, {"encoding": None, "sheet": None}
+
+
 def call_of(
     table: object,
     columns: list,
     model: str | Path | None,
-    validation: float,
+    validation: object,
     config,
     lang: str,
     options: Options = PLAIN,
@@ -76,11 +93,16 @@ def call_of(
     >>> call_of("data/a.csv", ["text", "label"], None, 0.1, TrainConfig(), "en")["table"]
     'a.csv'
     """
+<<<<<<< HEAD
     known, content = isinstance(table, TableFile), {f"table{CONTENT}": content_hash(table), "usual": USUAL}
     how = {"encoding": table.encoding, "sheet": table.sheet} if known else {"encoding": None, "sheet": None}
     table = table.name if known else Path(table).name if isinstance(table, str | Path) else type(table).__name__
     if not isinstance(model, str | Path | None):
         raise trouble("no_model", given=model, reason=in_words("model_name", type=type(model).__name__))
+=======
+    (table, how), apart = named(table), is_table(validation)
+    validation = dict(zip(("table", "how"), named(validation), strict=True)) if apart else validation
+>>>>>>> fair
     model = str(Path(model).resolve()) if model and Path(model).is_dir() else model
     call = {"table": table, "columns": columns, "model": model, "validation": validation, "lang": lang}
     return call | how | vars(options) | plan_of(config) | content

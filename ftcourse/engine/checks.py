@@ -14,6 +14,7 @@ LANGS = ("en", "ar", "zh", "zh-Hant")
 PRECISIONS = ("no", "bf16", "fp16", "auto")
 SAMPLINGS = ("group_by_length", "random")
 CLASS_WEIGHTS = ("balanced",)
+KEEPS = ("last", "best")
 LEAST = {"epochs": 1, "batch_size": 1, "accumulation": 1, "workers": 0, "save_steps": 1, "seed": 0}
 
 
@@ -75,6 +76,9 @@ def check_config(config) -> None:
     known("sampling", config.sampling, SAMPLINGS)
     if config.class_weights is not None:
         known("class_weights", config.class_weights, CLASS_WEIGHTS)
+    known("keep", config.keep, KEEPS)
+    if config.patience is not None:
+        check_number("patience", config.patience, 1, whole=True)
 
 
 def fill_gaps(text: str, numbers: Mapping[str, float]) -> str:

@@ -1,19 +1,20 @@
 """Rows of a table made ready for training: keys, doubles, the order of labels, and the split."""
 
-import hashlib
 import reprlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from datasets import ClassLabel, Dataset, List, Value
+from datasets import ClassLabel, Dataset, List, Value, concatenate_datasets
 
+from ftcourse.engine.fair import Sides, check_learned, group_numbers, hash_of, near_keys, with_group_cells
 from ftcourse.engine.labels import cell_separator, join_labels, label_order, number_values, with_label_texts
 from ftcourse.engine.messages import language, message, trouble
 from ftcourse.engine.several import find_cell_separator, gathered_labels, label_sets, split_several
-from ftcourse.engine.tables import open_table, plain_rows
+from ftcourse.engine.tables import TableFile, open_table, plain_rows
 
 ONE_LABEL, SEVERAL, NUMBER = "single_label_classification", "multi_label_classification", "regression"
 
@@ -27,7 +28,7 @@ def text_key(texts: Sequence[str | None]) -> int:
     words = [" ".join((text or "").split()) for text in texts]
     if not all(words):
         return 0
-    return int.from_bytes(hashlib.blake2b("\0".join(words).encode(), digest_size=8).digest(), "little") or 1
+    return hash_of(words)
 
 
 def row_keys(rows: Dataset) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -50,7 +51,9 @@ def row_keys(rows: Dataset) -> tuple[np.ndarray, np.ndarray, list[str]]:
 MIN_ROWS = 2
 
 
-def sort_rows(keys: np.ndarray, numbers: np.ndarray, marks: np.ndarray | None = None) -> dict[str, np.ndarray]:
+def sort_rows(
+    keys: np.ndarray, numbers: np.ndarray, marks: np.ndarray | None = None, least: int = MIN_ROWS
+) -> dict[str, np.ndarray]:
     """Positions of the rows to use, under "kept", and of the others by the reason why they are left out.
 
     Where a number stands for a set of labels, or of none, `marks` says which are in which set: (sets, labels).
@@ -62,9 +65,9 @@ def sort_rows(keys: np.ndarray, numbers: np.ndarray, marks: np.ndarray | None = 
 
     def rare(rows: pd.DataFrame) -> pd.Series:
         if marks is None:
-            return rows.groupby("number")["number"].transform("size") < MIN_ROWS
+            return rows.groupby("number")["number"].transform("size") < least
         given = marks[rows["number"]]
-        return pd.Series(given[:, given.sum(axis=0) < MIN_ROWS].any(axis=1), rows.index)
+        return pd.Series(given[:, given.sum(axis=0) < least].any(axis=1), rows.index)
 
     tests = {
         "no_text": lambda rows: rows["key"] == 0,
@@ -113,7 +116,7 @@ def check_kept(groups: dict[str, np.ndarray], names: list[str], source: dict) ->
         dropped = ", ".join(f"{reasons[why]}: {count}" for why, count in found.items())
         raise trouble("nothing_left", name=name, text=text, label=label, dropped=dropped)
     if len(names) < 2:
-        raise trouble("one_label", name=name, label=label, given=names[0])
+        raise trouble("one_label", name=name, label=label, given=names[0] if names else "[]")
     if kept < len(names) * ROWS_A_LABEL:
         raise trouble("few_a_label", name=name, label=label, rows=kept, labels=len(names), least=ROWS_A_LABEL)
 
@@ -135,6 +138,7 @@ class Prepared:
     dropped: dict[str, dict]
     notes: list[dict] = field(default_factory=list)
     problem: str = ONE_LABEL
+    apart: list[dict] = field(default_factory=list)  # what kept both sides apart: key and values of each message
 
     @property
     def columns(self) -> list[str]:
@@ -151,22 +155,23 @@ def problem_of(names: Sequence[str]) -> str:
     return SEVERAL if cell_separator(names) else ONE_LABEL
 
 
-def describe_dropped(rows: Dataset, groups: dict[str, np.ndarray]) -> dict[str, dict]:
+def describe_dropped(rows: Dataset, groups: dict[str, np.ndarray], second: dict | None = None) -> dict[str, dict]:
     """For each reason that occurs: how many rows, and the first of them with its number, counted from 1.
+
+    Where the last of the rows come from a `second` table, its name stands before their numbers.
 
     >>> rows = Dataset.from_dict({"text": ["a", None], "label": ["x", "y"]})
     >>> describe_dropped(rows, {"no_text": np.array([1]), "kept": np.array([0])})
     {'no_text': {'count': 1, 'least': 2, 'example': '2: None | y'}}
     """
-    return {
-        why: {
-            "count": len(group),
-            "least": MIN_ROWS,
-            "example": f"{group[0] + 1}: {' | '.join(str(value)[:80] for value in rows[int(group[0])].values())}",
-        }
-        for why, group in groups.items()
-        if why != "kept" and len(group)
-    }
+    start, found = len(rows) - second["read"] if second else len(rows), {}
+    for why, group in groups.items():
+        if why != "kept" and len(group):
+            row = int(group[0])
+            place = f"{row + 1}" if row < start else f"{second['name']}, {row - start + 1}"
+            cells = " | ".join(str(value)[:80] for value in rows[row].values())
+            found[why] = {"count": len(group), "least": MIN_ROWS, "example": f"{place}: {cells}"}
+    return found
 
 
 def check_share(validation: float, rows: int, labels: int) -> int:
@@ -199,93 +204,170 @@ def split_rows(rows: Dataset, validation: float, seed: int) -> tuple[Dataset, Da
     return parts["train"], parts["test"]
 
 
-def read_rows(table: object, columns: Sequence, lang: str, cache_dir: str) -> tuple[Dataset, dict]:
+def read_rows(
+    table: object, columns: Sequence, lang: str, cache_dir: str, group: str | None = None
+) -> tuple[Dataset, dict]:
     """The rows of a table of any kind with texts and labels as they are spelt, and where they came from.
+
+    A column of groups, where one is named, comes along as `group`.
 
     >>> read_rows(pd.DataFrame({"review": ["a"], "stars": [1.0]}), ["review", "stars"], "en", "")[0][0]
     {'text': 'a', 'label': '1'}
     """
     texts, labels = columns[:-1], [columns[-1]] if isinstance(columns[-1], str) else [*columns[-1]]
-    table, source = open_table(table, [*texts, *labels], lang, cache_dir)
+    more = [] if group is None or group in texts else [group]
+    if {*more} & {*labels}:
+        raise trouble("same_column", given=group)
+    table, source = open_table(table, [*more, *texts, *labels], lang, cache_dir)
     places = [f"spelt {number}" for number in range(len(labels))]
     new = [*("text", "text_pair")[: len(texts)], *places]
-    rows = plain_rows(with_label_texts(table, source, labels), source, new)
+    table = with_label_texts(with_group_cells(table, group) if more else table, source, labels)
+    rows = plain_rows(table, source, ["group"] * len(more) + new)
+    source["columns"] = [*texts, *labels]
     check_letters(rows, source)
-    if isinstance(columns[-1], str):
-        return rows.rename_column(places[0], "label"), source
-    return gathered_labels(rows, source, places, labels), source
+    rows = (
+        rows.rename_column(places[0], "label")
+        if isinstance(columns[-1], str)
+        else gathered_labels(rows, source, places, labels)
+    )
+    if group is None:
+        return rows, source
+    cells = rows["group" if more else new[texts.index(group)]][:]
+    rows = rows.remove_columns(["group"] if more else []).add_column("group", cells, feature=Value("string"))
+    return rows, source | {"group": group}
 
 
-def prepare_numbers(rows: Dataset, source: dict, validation: float, seed: int) -> Prepared:
-    """The same for rows whose labels are numbers, to be answered with numbers: nothing is rare then.
+def is_table(validation: object) -> bool:
+    """Whether rows to validate with come from a table of their own.
 
-    >>> rows = Dataset.from_dict({"text": [*"abcdefgh"], "label": ["1", "1.5"] * 4})
-    >>> prepare_numbers(rows, {"name": "table", "columns": ["text", "stars"]}, 0.25, 0).valid.features["label"].dtype
-    'float32'
+    >>> is_table("valid.csv"), is_table(0.1)
+    (True, False)
     """
-    keys, numbers, names = row_keys(rows)
-    counts = np.bincount(numbers[numbers >= 0], minlength=len(names))
-    values, notes = number_values(names, counts, source)
-    distinct, places = np.unique(values, return_inverse=True)  # NaN, if there is one, comes last
-    places = np.where(np.isnan(values), -1, places)
-    numbers = np.append(places, -1)[numbers]
-    groups = sort_rows(keys, numbers, np.zeros((len(distinct), 0), dtype=bool))
-    kept = groups["kept"]
-    labels = distinct[numbers[kept]].astype(np.float32)
-    check_kept(groups, [f"{value:g}" for value in np.unique(labels)[:2]], source)
-    size = check_share(validation, len(kept), 1)
-    used = rows.select(kept).remove_columns("label").add_column("label", labels, feature=Value("float32"))
-    order = np.random.default_rng(seed).permutation(len(used))
-    parts = [used.select(np.sort(part)) for part in (order[size:], order[:size])]
-    dropped = describe_dropped(rows, groups)
-    return Prepared(*parts, source["columns"][-1:], source, len(rows), dropped, notes, NUMBER)
+    return isinstance(validation, str | Path | TableFile | pd.DataFrame | Dataset | dict)
+
+
+def read_sides(
+    table: object, columns: Sequence, lang: str, validation: object, cache_dir: str, group: str | None = None
+) -> tuple[Dataset, dict, Sides]:
+    """The rows of a table, followed by those of the one to validate with, if there is one; where they came from; and
+    what decides on their side of the split.
+
+    >>> frame = pd.DataFrame({"text": ["a", "b"], "label": [0, 1]})
+    >>> rows, source, sides = read_sides(frame, ["text", "label"], "en", frame, "")
+    >>> len(rows), source["valid"]["read"], sides.own.tolist()
+    (4, 2, [False, False, True, True])
+    """
+    (rows, source), own = read_rows(table, columns, lang, cache_dir, group), None
+    if is_table(validation):
+        theirs, source["valid"] = read_rows(validation, columns, lang, cache_dir, group)
+        own = np.arange(len(rows) + len(theirs)) >= len(rows)
+        source["valid"]["read"] = len(theirs)
+        rows = concatenate_datasets([rows, theirs])
+    groups = None if group is None else group_numbers(rows["group"][:])
+    rows = rows if group is None else rows.remove_columns("group")
+    return rows, source, Sides(near_keys(rows), groups, own)
+
+
+def check_tables(rows: Dataset, groups: dict[str, np.ndarray], names: list[str], source: dict, sides: Sides) -> None:
+    """Make sure that the rows kept can train, and where they have a table of their own, validate."""
+    own, valid = sides.own, source.get("valid")
+    if own is None:
+        return check_kept(groups, names, source)
+    check_kept({why: group[~own[group]] for why, group in groups.items()}, names, source)
+    left = {why: group[own[group]] for why, group in groups.items()}
+    return None if len(left["kept"]) else check_kept(left, names, valid)
 
 
 def prepare(
     table: object,
     columns: Sequence,
     lang: str,
-    validation: float,
+    validation: object,
     seed: int,
     cache_dir: str,
     problem: str | None = None,
+    group: str | None = None,
 ) -> Prepared:
     """A table, read, cleaned, numbered and split; `columns` are those of the texts, one or two, and of the label.
 
     A list in the place of the label names a column for each of several labels. Without a `problem`, the labels tell
-    whether a text has one or several.
+    whether a text has one or several. `validation` is a share or another table. Near-doubles stay on one side, and so
+    do rows with the same cell in the column `group`.
 
     >>> frame = pd.DataFrame({"text": [*"abcdefgh"], "label": [0, 1] * 4})
     >>> prepare(frame, ["text", "label"], "en", 0.25, 0, "").names
     ['0', '1']
     """
-    rows, source = read_rows(table, columns, lang, cache_dir)
+    rows, source, sides = read_sides(table, columns, lang, validation, cache_dir, group)
     keys, numbers, names = row_keys(rows)
     counts, problem = np.bincount(numbers[numbers >= 0], minlength=len(names)), problem or problem_of(names)
-    if problem == NUMBER:
-        return prepare_numbers(rows, source, validation, seed)
     marks = None
-    if problem == SEVERAL:
+    if problem == NUMBER:
+        values, notes = number_values(names, counts, source)
+        names, places = np.unique(values, return_inverse=True)  # NaN, if there is one, comes last
+        places, marks = np.where(np.isnan(values), -1, places), np.zeros((len(names), 0), dtype=bool)
+    elif problem == SEVERAL:
         places, marks, names, notes = label_sets(names, counts, find_cell_separator(names))
     else:
         places, names, notes = join_labels(names, counts)
     numbers = np.append(places, -1)[numbers]
-    groups = sort_rows(keys, numbers, marks)
+    groups = sides.sorted(sort_rows, keys, numbers, marks)
     kept = groups["kept"]
-    given = np.unique(numbers[kept]) if marks is None else np.flatnonzero(marks[numbers[kept]].any(axis=0))
-    ordered = label_order([names[number] for number in given])
-    check_kept(groups, ordered, source)
-    places, used = {name: number for number, name in enumerate(ordered)}, rows.select(kept).remove_columns("label")
-    if marks is None:
-        renumbered = np.array([places.get(name, -1) for name in names])
-        used = used.add_column("label", renumbered[numbers[kept]], feature=ClassLabel(names=ordered))
+    labels, ordered, feature = label_values(problem, numbers[kept], marks, names, source)
+    check_tables(rows, groups, ordered, source, sides)
+    used = (
+        rows.select(kept)
+        .remove_columns("label")
+        .add_column("label", labels if labels.ndim == 1 else [*labels], feature=feature)
+    )
+    ordered = source["columns"][-1:] if problem == NUMBER else ordered
+    if sides.own is None:
+        check_share(validation, len(used), 1 if problem == NUMBER else len(ordered))
+    parts = sides.split(kept, labels, validation, seed, source)
+    if parts is None and problem == ONE_LABEL:
         parts = split_rows(used, validation, seed)
     else:
-        labels = marks[:, [names.index(name) for name in ordered]][numbers[kept]].astype(np.float32)
-        used = used.add_column("label", [*labels], feature=List(Value("float32")))
-        check_share(validation, len(used), len(ordered))
-        parts = [used.select(part) for part in split_several(labels, validation, seed)]
-    return Prepared(*parts, ordered, source, len(rows), describe_dropped(rows, groups), notes, problem)
+        parts = parts or split_alone(labels, validation, seed)
+        if group and problem != NUMBER:
+            check_learned(labels, parts[0], ordered, source)
+        parts = [used.select(part) for part in parts]
+    dropped = describe_dropped(rows, groups | sides.left, source.get("valid"))
+    read = len(rows) - source.get("valid", {"read": 0})["read"]
+    return Prepared(*parts, ordered, source, read, dropped, notes, problem, sides.notes)
+
+
+def label_values(
+    problem: str, numbers: np.ndarray, marks: np.ndarray | None, names: Sequence, source: dict
+) -> tuple[np.ndarray, list[str], object]:
+    """The labels of rows as a model learns them, the names in their order, and the kind of column that they are.
+
+    `numbers` are those of the labels, of sets of labels, or of values among the `names`.
+
+    >>> label_values(ONE_LABEL, np.array([1, 1, 0]), None, ["10", "9"], {})[:2]
+    (array([0, 0, 1]), ['9', '10'])
+    """
+    if problem == NUMBER:
+        values = np.asarray(names)[numbers].astype(np.float32)
+        return values, [f"{value:g}" for value in np.unique(values)[:2]], Value("float32")
+    given = np.unique(numbers) if marks is None else np.flatnonzero(marks[numbers].any(axis=0))
+    ordered = label_order([names[number] for number in given])
+    if marks is None:
+        places = {name: number for number, name in enumerate(ordered)}
+        return np.array([places.get(name, -1) for name in names])[numbers], ordered, ClassLabel(names=ordered)
+    chosen = marks[:, [names.index(name) for name in ordered]]
+    return chosen[numbers].astype(np.float32), ordered, List(Value("float32"))
+
+
+def split_alone(labels: np.ndarray, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers to train and to validate with, where no row belongs to another: of several labels, or of numbers.
+
+    >>> [part.tolist() for part in split_alone(np.array([1.0, 1.5, 2.0, 4.5]), 0.25, 0)]
+    [[0, 1, 3], [2]]
+    """
+    if labels.ndim == 2:
+        return split_several(labels, validation, seed)
+    order, size = np.random.default_rng(seed).permutation(len(labels)), check_share(validation, len(labels), 1)
+    return np.sort(order[size:]), np.sort(order[:size])
 
 
 def joined_texts(rows: Dataset) -> list[str]:

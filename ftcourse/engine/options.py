@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 
 from ftcourse.engine.checks import known
 from ftcourse.engine.cleaning import NUMBER, ONE_LABEL, SEVERAL
+from ftcourse.engine.fair import check_group
 from ftcourse.engine.messages import trouble
 
 
@@ -14,6 +15,7 @@ class Options:
 
     - `multi_label`: whether a text may have several labels; None leaves it to the table to tell.
     - `regression`: labels are numbers, and so are the answers.
+    - `group`: a column; rows with the same cell in it stay on one side of the split.
 
     >>> Options(regression=True).problem("stars")
     'regression'
@@ -21,12 +23,14 @@ class Options:
 
     multi_label: bool | None = None
     regression: bool = False
+    group: str | None = None
 
     def __post_init__(self):
         if self.multi_label not in (None, True, False):
             raise trouble("multi_label", given=reprlib.repr(self.multi_label))
         if self.regression not in (True, False):
             raise trouble("regression", given=reprlib.repr(self.regression))
+        check_group(self.group)
 
     def problem(self, label: object) -> str | None:
         """The problem that a call asks for; None where the table is to tell. A `ValueError` where it asks for two.
@@ -50,7 +54,7 @@ def options_of(given: dict) -> Options:
 
     >>> options_of({"colour": "blue"})
     Traceback (most recent call last):
-    ValueError: unknown option 'colour'; known: multi_label, regression
+    ValueError: unknown option 'colour'; known: multi_label, regression, group
     """
     for name in given:
         known("option", name, tuple(field.name for field in fields(Options)))

@@ -86,9 +86,16 @@ def in_names(marks: np.ndarray, names: Sequence[str]) -> str:
 
 
 def measure_labels(
-    prepared: Prepared, probabilities: np.ndarray, baselines: dict, metrics: Metrics, judge: Callable
+    prepared: Prepared,
+    probabilities: np.ndarray,
+    baselines: dict,
+    metrics: Metrics,
+    judge: Callable,
+    threshold: float = 0.5,
 ) -> dict:
     """Scores, right answers, verdict, a small table for each label, and mistakes, where a text may have several labels.
+
+    A label counts as given from a probability of `threshold` on.
 
     >>> from datasets import Dataset
     >>> rows = Dataset.from_dict({"text": ["good", "bad"], "label": [[0.0, 1.0], [1.0, 0.0]]})
@@ -99,9 +106,9 @@ def measure_labels(
     """
     truth, sure = np.array(prepared.valid["label"][:]) > 0.5, np.clip(probabilities, 1e-7, 1 - 1e-7)
     votes = {who: np.asarray(answers) - 0.5 for who, answers in baselines.items()}
-    votes["tuned"] = np.log(sure / (1 - sure))
+    votes["tuned"] = np.log(sure / (1 - sure)) - np.log(threshold / (1 - threshold))
     wrong = {who: (vote > 0) != truth for who, vote in votes.items()}
-    far = np.where(wrong["tuned"], np.abs(probabilities - 0.5), -1).max(axis=1)
+    far = np.where(wrong["tuned"], np.where(truth, 1 - probabilities, probabilities), -1).max(axis=1)
     worst = [row for row in np.argsort(-far, kind="stable") if far[row] >= 0][:10]
     texts = joined_texts(prepared.valid.select(worst))
     return {
@@ -114,7 +121,7 @@ def measure_labels(
                 "text": text,
                 "label": in_names(truth[row], prepared.names),
                 "prediction": in_names(votes["tuned"][row] > 0, prepared.names),
-                "probability": float(0.5 + far[row]),
+                "probability": float(far[row]),
             }
             for text, row in zip(texts, worst, strict=True)
         ],

@@ -14,6 +14,7 @@ from datasets import Dataset
 from transformers.utils import is_in_notebook
 
 from ftcourse.engine.batches import token_lengths
+from ftcourse.engine.best import best_round, is_over
 from ftcourse.engine.cleaning import NUMBER, ONE_LABEL, SEVERAL, Prepared
 from ftcourse.engine.messages import catalogue, message
 from ftcourse.engine.plots import plot_history, png
@@ -70,6 +71,7 @@ class Report:
     problem: str = ONE_LABEL
     closer: dict[str, int] = field(default_factory=dict)  # rows that one of the two is closer to, where not one label
     sizes: dict[str, int] = field(default_factory=dict)  # rows in training and in validation
+    apart: list[dict] = field(default_factory=list)  # what kept both sides apart: key and values of each message
 
     def say(self, key: str, /, **values) -> str:
         """A message; where the problem has one of its own, that."""
@@ -99,8 +101,36 @@ class Report:
         return self.sizes.get(part) or sum(entry[part] for entry in self.labels)
 
     def rows_text(self) -> str:
-        train, valid = self.size("train"), self.size("valid")
+        train, valid, apart = self.size("train"), self.size("valid"), self.source.get("valid")
+        if apart:
+            values = {"name": self.source["name"], "valid_name": apart["name"], "valid_read": apart["read"]}
+            return self.say("rows.apart", read=self.read, train=train, valid=valid, **values)
         return self.say("rows", read=self.read, kept=train + valid, train=train, valid=valid)
+
+    def apart_texts(self) -> list[str]:
+        """How rows that belong together were kept on one side, in sentences."""
+        return [self.say(f"apart.{entry['key']}", **{**entry, "key": ""}) for entry in self.apart]
+
+    def kept_texts(self) -> list[str]:
+        """Which epoch's weights were kept, and whether the training stopped early, in sentences."""
+        metrics, asked = self.history.get("metrics"), self.setting
+        if not metrics:
+            return []
+        best, texts = best_round(metrics), []
+        if is_over(metrics, asked.get("patience")) and len(metrics) < asked["epochs"]:
+            texts.append(self.say("patience", epochs=len(metrics), patience=asked["patience"]))
+        if asked.get("keep") == "best":
+            values = {"epoch": best + 1, "epochs": len(metrics), "loss": f"{metrics[best]['loss']:.3f}"}
+            texts.append(self.say("kept", **values))
+        return texts
+
+    def sources_texts(self, mark: str = "") -> list[str]:
+        """Which tables were read: columns and encoding of each; a `mark` goes around the names of columns."""
+        tables = [self.source, *filter(None, [self.source.get("valid")])]
+        columns = [", ".join(f"{mark}{name}{mark}" for name in table["columns"]) for table in tables]
+        return [
+            self.say("source", **(table | {"columns": names})) for table, names in zip(tables, columns, strict=True)
+        ]
 
     def balance_text(self) -> str:
         """A warning where one label has three times as many rows as another, and what can be done; or else nothing."""
@@ -134,11 +164,7 @@ class Report:
         return [self.say("who"), *self.scores["tuned"]]
 
     def data_html(self) -> str:
-        columns = ", ".join(self.source["columns"])
-        parts = [
-            f"<p>{escape(self.say('source', **(self.source | {'columns': columns})))}</p>",
-            f"<p>{escape(self.rows_text())}</p>",
-        ]
+        parts = [f"<p>{escape(text)}</p>" for text in (*self.sources_texts(), self.rows_text(), *self.apart_texts())]
         if self.dropped:
             parts.append(table_html([self.say("dropped"), self.say("why"), self.say("example")], self.dropped_rows()))
         else:
@@ -189,6 +215,7 @@ class Report:
         """The report without the page around it."""
         verdict = f'<p class="verdict {self.verdict}"><b>{escape(self.verdict_text())}</b></p>'
         curve = f'<img alt="" src="data:image/png;base64,{curve_png(self.history)}">'
+        curve += "".join(f"<p>{escape(text)}</p>" for text in self.kept_texts())
         sections = {
             "scores": table_html(self.score_header(), self.score_rows()),
             "data": self.data_html(),
@@ -219,13 +246,13 @@ class Report:
             f"  {self.say(who)}: " + ", ".join(f"{name} {values[name]:.3f}" for name in names if name in values)
             for who, values in self.scores.items()
         ]
-        data = [self.rows_text(), *dropped, *self.notes_texts(), self.cut_text(), self.balance_text()]
+        data = [self.rows_text(), *dropped, *self.apart_texts(), *self.notes_texts(), self.cut_text()]
+        data += [self.balance_text(), *self.kept_texts()]
         lines = [self.verdict_text(), *data, self.say("scores"), *scores]
         return "\n".join(line for line in lines if line)
 
     def card(self) -> str:
         """The model's card, in Markdown."""
-        columns = ", ".join(f"`{name}`" for name in self.source["columns"])
         counts = [f"| {cell_text(e['label'])} | {e['train']} | {e['valid']} |" for e in self.labels]
         dropped = [f"- {count}: {why}" for count, why, _ in self.dropped_rows()] or [self.say("none_dropped")]
         scores = [
@@ -238,8 +265,9 @@ class Report:
             f"# {self.say('title')}",
             self.verdict_text(),
             f"## {self.say('data')}",
-            self.say("source", **(self.source | {"columns": columns})),
+            *self.sources_texts("`"),
             self.rows_text(),
+            *self.apart_texts(),
             "\n".join(dropped),
             self.cut_text(),
             f"## {self.say('labels')}",
@@ -254,6 +282,7 @@ class Report:
             self.say("limits"),
             f"## {self.say('made_with')}",
             self.say("model", **self.setting),
+            *self.kept_texts(),
             "\n".join(f"- {name} {version}" for name, version in self.versions.items()),
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
@@ -319,7 +348,7 @@ def report_on(prepared: Prepared, history, found: dict, lang: str, **made) -> Re
     ['bad', 'good']
     """
     story = {"source": prepared.source, "read": prepared.read, "dropped": prepared.dropped, "history": vars(history)}
-    story |= {"notes": prepared.notes, "problem": prepared.problem}
+    story |= {"notes": prepared.notes, "problem": prepared.problem, "apart": prepared.apart}
     story["sizes"] = {"train": len(prepared.train), "valid": len(prepared.valid)}
     return Report(lang=lang, labels=label_counts(prepared), **story, **found, **made, versions=versions())
 

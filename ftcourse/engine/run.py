@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
 from ftcourse.engine.batches import Collate, make_loader
+from ftcourse.engine.best import BestWeights, is_over
 from ftcourse.engine.checkpoint import Checkpoints, data_hash, model_hash, order_state, set_random_state
 from ftcourse.engine.columns import IGNORED
 from ftcourse.engine.folders import only_one
@@ -55,6 +56,7 @@ class Run:
     order: list[int] | None = None
     random: dict | None = None
     weights: torch.Tensor | None = None
+    best: BestWeights | None = None
 
     @property
     def step(self) -> int:
@@ -128,14 +130,25 @@ class Run:
         self.history.end_epoch(losses.tolist(), time.perf_counter() - self.started)
 
     def end_round(self, callbacks: Iterable[Callable]) -> None:
-        """Calls what is to be called after an epoch; the training ends where one returns true, or all is done."""
+        """Calls what is to be called after an epoch; the training ends where one returns true, where patience is at
+        its end, or all is done."""
+        if self.best:
+            self.best.note(self)
         stops = [callback(self.network, self.history) for callback in callbacks]
-        self.finished = any(stops) or len(self.history.steps) == self.config.epochs
+        over = len(self.history.steps) == self.config.epochs or is_over(self.history.metrics, self.config.patience)
+        self.finished = any(stops) or over
         self.save()
+        if self.best:
+            self.best.tidy(self)
 
     def sharing(self):
         """While it lasts, each process evaluates its share of the rows, and all get the score of the whole."""
         return shared(self.accelerator.process_index, self.accelerator.num_processes)
+
+    def end(self) -> None:
+        """Once all is done, the weights are those that the configuration asks for."""
+        if self.best and self.finished:
+            self.best.put_back(self)
 
     def save(self) -> None:
         """Writes a checkpoint, where there is a folder for them."""
@@ -221,10 +234,12 @@ def begun(
         accelerator = stack.enter_context(accelerator_for(model, precision))
         run = start_run(model, data, collate, config, history, accelerator)
         run.checkpoints, run.scored = checkpoints, scored
+        run.best = BestWeights(checkpoints and checkpoints.folder) if config.keep == "best" else None
         if checkpoints:
             checkpoints.restore(run)
         try:
             yield run
+            run.end()
         except KeyboardInterrupt as interrupt:
             run.interrupted()
             interrupt.history = run.history

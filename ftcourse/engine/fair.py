@@ -1,0 +1,307 @@
+"""Fair tests: what belongs together stays on one side of a split. Near-doubles are found by a key, groups by a column;
+a table to validate with may come from elsewhere."""
+
+import hashlib
+import reprlib
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset, Value
+from scipy.sparse import csc_matrix
+
+from ftcourse.engine.labels import UNSEEN, is_gap, label_key
+from ftcourse.engine.messages import trouble
+
+ALSO_DROPPED = "~|\u0640"  # signs that are used like punctuation; tatweel
+TRIALS = 10  # splits into whole groups, of which the most even one is taken
+
+
+class Folding(dict):
+    """What becomes of a character, by its number, when near-doubles are compared: itself, or None where it goes."""
+
+    def __missing__(self, code: int) -> int | None:
+        letter, kind = chr(code), unicodedata.category(chr(code))
+        vowel = kind == "Mn" and "ARABIC" in unicodedata.name(letter, "")
+        goes = kind[0] in "PZ" or kind in ("Cc", "Cf", "Sk") or vowel or letter in ALSO_DROPPED
+        self[code] = None if goes or UNSEEN.match(letter) else code
+        return self[code]
+
+
+FOLDING = Folding()
+
+
+def near_text(text: str) -> str:
+    """What is the same for texts that differ in case, blanks, punctuation, unseen marks, Arabic vowel marks or widths.
+
+    A text of which nothing would be left is taken as it is.
+
+    >>> near_text("Good  food!") == near_text("\\uff27ood FOOD"), near_text(" ?! ")
+    (True, '?!')
+    """
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return plain.casefold().translate(FOLDING) or " ".join(text.split())
+
+
+def hash_of(words: Sequence[str]) -> int:
+    """A number of 64 bits for some texts; never 0.
+
+    >>> hash_of(["a", "b"]) == hash_of(["a", "b"]) != hash_of(["ab"])
+    True
+    """
+    return int.from_bytes(hashlib.blake2b("\0".join(words).encode(), digest_size=8).digest(), "little") or 1
+
+
+def near_keys(rows: Dataset) -> np.ndarray:
+    """For each row a number, the same for near-doubles; 0 where a text is missing or blank.
+
+    >>> keys = near_keys(Dataset.from_dict({"text": ["Good.", "good", "bad", None], "label": [1, 1, 0, 0]}))
+    >>> len({*keys.tolist()}), keys[3].item()
+    (3, 0)
+    """
+    columns, keys = [name for name in rows.column_names if name not in ("label", "group")], []
+    for batch in rows.select_columns(columns).iter(1000):
+        for texts in zip(*(batch[name] for name in columns), strict=True):
+            words = [near_text(text or "") for text in texts]
+            keys.append(hash_of(words) if all(words) else 0)
+    return np.array(keys, dtype=np.uint64)
+
+
+def group_cell(value: object) -> str | None:
+    """A cell of the column that says what belongs together, as a text, None for a gap.
+
+    >>> group_cell(7.0), group_cell("7"), group_cell(float("nan"))
+    ('7', '7', None)
+    """
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return None
+    return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
+
+
+def with_group_cells(table: Dataset | pd.DataFrame, group: str) -> Dataset | pd.DataFrame:
+    """The table with the cells of one column as texts, where it has it once and it has other cells.
+
+    >>> with_group_cells(pd.DataFrame({"customer": [7, 8]}), "customer")["customer"].tolist()
+    ['7', '8']
+    """
+    names = [*(table.columns if isinstance(table, pd.DataFrame) else table.column_names)]
+    if len(table) == 0 or names.count(group) != 1:
+        return table
+    if isinstance(table, pd.DataFrame):
+        return table.assign(**{group: pd.Series(map(group_cell, table[group]), table.index, dtype=object)})
+    if getattr(table.features[group], "dtype", None) == "string":
+        return table
+    cells = [group_cell(value) for value in table.with_format(None)[group][:]]
+    return table.remove_columns(group).add_column(group, cells, feature=Value("string"))
+
+
+def group_numbers(cells: Sequence[str | None]) -> np.ndarray:
+    """For each cell the number of its group, -1 for a gap; spellings that mean the same are one group.
+
+    >>> group_numbers(["Ann", "ann ", None, "7", "\\uff17", "N/A"]).tolist()
+    [0, 0, -1, 1, 1, -1]
+    """
+    keys = {cell: label_key(cell or "").casefold() for cell in {*cells}}
+    every = sorted({*keys.values()})
+    gaps = {key for key in every if is_gap(key, every)}
+    numbers = {}
+    return np.array(
+        [-1 if keys[cell] in gaps else numbers.setdefault(keys[cell], len(numbers)) for cell in cells], dtype=np.int64
+    )
+
+
+def label_groups(labels: np.ndarray) -> np.ndarray:
+    """Labels as marks, (rows, labels) of true and false, or as whole numbers; of many numbers five parts of a scale.
+
+    >>> label_groups(np.array([0.5, 1.0, 0.5])).tolist()
+    [0, 1, 0]
+    """
+    if labels.ndim == 2:
+        return labels > 0.5
+    distinct, places = np.unique(labels, return_inverse=True)
+    return places if labels.dtype.kind in "iu" or len(distinct) <= 12 else places * 5 // len(distinct)
+
+
+def one_split(counts: csc_matrix, validation: float, random: np.random.Generator) -> np.ndarray:
+    """For each group whether it is to validate with; `counts` are its rows by label, the last column all of them.
+
+    Labels are shared out one after the other, the rarest first, each with the groups that are still free, in random
+    order: a group is taken where it brings the label closer to its share. A label stays in training with one group at
+    least, and is in validation with one, too, where there are two or more.
+
+    >>> counts = csc_matrix(np.array([[2, 2], [2, 2], [2, 2], [2, 2]]))
+    >>> int(one_split(counts, 0.25, np.random.default_rng(0)).sum())
+    1
+    """
+    part, rank = np.full(counts.shape[0], -1), random.permutation(counts.shape[0])
+    totals = np.asarray(counts.sum(axis=0)).ravel()
+    for label in [*np.argsort(totals[:-1], kind="stable"), len(totals) - 1]:
+        column = slice(counts.indptr[label], counts.indptr[label + 1])
+        mine, sizes = counts.indices[column], counts.data[column]
+        wanted = max(totals[label] * validation, 1) - sizes[part[mine] == 1].sum()
+        free = np.flatnonzero(part[mine] < 0)
+        free = free[np.argsort(rank[mine[free]], kind="stable")]
+        taken, left = [], []
+        for place, size in zip(free.tolist(), sizes[free].tolist(), strict=True):
+            if size < 2 * wanted:
+                taken.append(place)
+                wanted -= size
+            else:
+                left.append(place)
+        if not (taken or (part[mine] == 1).any()) and len(left) > 1:
+            taken = [min(left, key=lambda place: sizes[place])]
+        if len(taken) == len(free) and not (part[mine] == 0).any():
+            taken = taken[:-1]
+        part[mine[free]] = 0
+        part[mine[taken]] = 1
+    return part == 1
+
+
+def unevenness(counts: csc_matrix, chosen: np.ndarray, validation: float) -> float:
+    """How far the shares of labels are from what was asked for; a label that is missing on one side counts most.
+
+    >>> unevenness(csc_matrix(np.array([[2, 2], [2, 2]])), np.array([True, False]), 0.5)
+    0.0
+    """
+    totals = np.asarray(counts.sum(axis=0)).ravel()
+    found = np.asarray(counts[np.flatnonzero(chosen)].sum(axis=0)).ravel()
+    missing = 100 * (found == totals).sum() + (found == 0).sum()
+    return float(missing + np.abs(found / totals - validation).mean() + np.abs(found / totals - validation)[-1])
+
+
+def split_groups(groups: np.ndarray, labels: np.ndarray, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers to train and to validate with: whole groups, and each label with its share, as nearly as possible.
+
+    >>> train, valid = split_groups(np.array([0, 0, 1, 1, 2, 2, 3, 3]), np.array([0, 1] * 4), 0.25, 0)
+    >>> len(train), len(valid)
+    (6, 2)
+    """
+    groups, labels = np.unique(groups, return_inverse=True)[1], label_groups(labels)
+    rows, columns = np.nonzero(labels) if labels.ndim == 2 else (np.arange(len(labels)), labels)
+    used, columns = np.unique(columns, return_inverse=True)
+    places = np.concatenate([groups[rows], groups]), np.concatenate([columns, np.full(len(groups), len(used))])
+    counts = csc_matrix((np.ones(len(places[0]), dtype=np.int64), places))
+    found = [one_split(counts, validation, np.random.default_rng([seed, trial])) for trial in range(TRIALS)]
+    chosen = min(found, key=lambda chosen: unevenness(counts, chosen, validation))[groups]
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def check_groups(groups: np.ndarray, valid: np.ndarray, validation: float, source: dict) -> None:
+    """Make sure that a split into whole groups is about what was asked for; a `ValueError` says why it cannot be.
+
+    >>> check_groups(np.array([0, 0, 0]), np.array([]), 0.5, {"name": "a.csv", "group": "customer"})
+    Traceback (most recent call last):
+    ValueError: all usable rows of 'a.csv' are of one group, by the column 'customer', ...
+    """
+    name, column, sizes = source["name"], source["group"], np.bincount(groups)
+    if (sizes > 0).sum() < 2:
+        raise trouble("one_group", name=name, given=column)
+    share = len(valid) / len(groups)
+    if not validation / 2 <= share <= 2 * validation:
+        values = {"groups": int((sizes > 0).sum()), "largest": int(sizes.max()), "rows": len(groups)}
+        raise trouble("large_groups", name=name, given=column, share=validation, nearest=f"{share:.2g}", **values)
+
+
+def near_doubles(near: np.ndarray) -> int:
+    """How many rows are near-doubles of another row.
+
+    >>> near_doubles(np.array([7, 8, 7, 9]))
+    2
+    """
+    sizes = np.unique(near, return_counts=True)[1]
+    return int(sizes[sizes > 1].sum())
+
+
+@dataclass
+class Sides:
+    """What decides on which side of a split rows may stand, of all rows that were read.
+
+    `near` are keys of near-doubles, `groups` numbers of groups (-1: a gap), `own` says which rows come from a table to
+    validate with. `notes` are what is to be said, `left` positions of rows that a split leaves out.
+
+    >>> Sides(np.array([7, 8])).own is None
+    True
+    """
+
+    near: np.ndarray
+    groups: np.ndarray | None = None
+    own: np.ndarray | None = None
+    notes: list[dict] = field(default_factory=list)
+    left: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def sorted(self, sort: Callable, keys: np.ndarray, numbers: np.ndarray, marks: np.ndarray | None) -> dict:
+        """The piles of `sort_rows`, with more reasons to leave a row out: no group, or a table to validate with."""
+        pool = np.arange(len(keys))
+        ungrouped = pool[:0] if self.groups is None else np.flatnonzero((self.groups < 0) & (keys != 0))
+        pool = np.setdiff1d(pool, ungrouped)
+        if self.own is None:
+            piles = {why: pool[rows] for why, rows in sort(keys[pool], numbers[pool], marks).items()}
+            return {"no_group": ungrouped} | piles
+        return {"no_group": ungrouped} | self.sorted_tables(pool, sort, keys, numbers, marks)
+
+    def sorted_tables(self, pool: np.ndarray, sort: Callable, keys, numbers, marks) -> dict[str, np.ndarray]:
+        """The piles of two tables. What stands in both leaves training, and no label is rare in the second.
+
+        Where no row to train with has a label, those to validate with that have it are left out.
+        """
+        valid, train = pool[self.own[pool]], pool[~self.own[pool]]
+        theirs = {why: valid[rows] for why, rows in sort(keys[valid], numbers[valid], marks, 0).items()}
+        good = (keys[train] != 0) & (numbers[train] >= 0)
+        near = good & np.isin(self.near[train], self.near[theirs["kept"]])
+        grouped = good & ~near & (self.groups is not None)
+        if self.groups is not None:
+            grouped &= np.isin(self.groups[train], self.groups[theirs["kept"]])
+        rest, shown = train[~near & ~grouped], theirs["kept"]
+        ours = {why: rest[rows] for why, rows in sort(keys[rest], numbers[rest], marks).items()}
+        if marks is None:
+            strange = ~np.isin(numbers[shown], numbers[ours["kept"]])
+        else:
+            strange = marks[numbers[shown]][:, ~marks[numbers[ours["kept"]]].any(axis=0)].any(axis=1)
+        piles = {why: np.concatenate([ours[why], theirs[why]]) for why in ours}
+        piles |= {"in_validation": train[near], "group_in_validation": train[grouped]}
+        return piles | {"not_in_training": shown[strange], "kept": np.concatenate([ours["kept"], shown[~strange]])}
+
+    def split(self, kept: np.ndarray, labels: np.ndarray, validation: float, seed: int, source: dict) -> tuple | None:
+        """Places in `kept` to train and to validate with; None where rows stand alone, and any split is fair."""
+        if self.own is not None:
+            return np.flatnonzero(~self.own[kept]), np.flatnonzero(self.own[kept])
+        near, doubles = self.near[kept], near_doubles(self.near[kept])
+        if self.groups is None:
+            if not doubles:
+                return None
+            self.notes.append({"key": "near", "rows": doubles})
+            return split_groups(near, labels, validation, seed)
+        groups = self.groups[kept]
+        train, valid = split_groups(groups, labels, validation, seed)
+        check_groups(groups, valid, validation, source)
+        across = np.isin(near[train], near[valid])
+        values = {"groups": len(np.unique(groups)), "valid": len(np.unique(groups[valid]))}
+        self.notes.append({"key": "groups", "column": source["group"], **values})
+        self.left["in_validation"] = kept[train[across]]
+        return train[~across], valid
+
+
+def check_learned(labels: np.ndarray, train: np.ndarray, names: Sequence[str], source: dict) -> None:
+    """Make sure that each label is among the rows to train with; a `ValueError` names one that is not.
+
+    >>> check_learned(np.array([0, 1]), np.array([0]), ["bad", "good"], {"name": "a.csv", "group": "customer"})
+    Traceback (most recent call last):
+    ValueError: whole groups of 'a.csv', by the column 'customer', cannot be split so that the label 'good' stays in ...
+    """
+    marks = labels > 0.5 if labels.ndim == 2 else labels[:, None] == np.arange(len(names))
+    for name, learned in zip(names, marks[train].any(axis=0), strict=True):
+        if not learned:
+            raise trouble("group_labels", name=source["name"], given=source["group"], label=name)
+
+
+def check_group(group: object) -> None:
+    """Make sure that something can be the name of a column of groups.
+
+    >>> check_group(3)
+    Traceback (most recent call last):
+    ValueError: group is 3; expected the name of a column, such as 'customer': ...
+    """
+    if group is not None and (not isinstance(group, str) or not group):
+        raise trouble("group_type", given=reprlib.repr(group))
