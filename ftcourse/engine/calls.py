@@ -7,14 +7,10 @@ from functools import wraps
 from pathlib import Path
 
 from ftcourse.engine.checks import LANGS, known
-<<<<<<< HEAD
+from ftcourse.engine.cleaning import is_table
 from ftcourse.engine.contents import content_hash
 from ftcourse.engine.folders import CONTENT
 from ftcourse.engine.messages import in_words, speaking, trouble
-=======
-from ftcourse.engine.cleaning import is_table
-from ftcourse.engine.messages import speaking, trouble
->>>>>>> fair
 from ftcourse.engine.options import Options
 from ftcourse.engine.run import plan_of
 from ftcourse.engine.tables import TableFile
@@ -93,16 +89,12 @@ def call_of(
     >>> call_of("data/a.csv", ["text", "label"], None, 0.1, TrainConfig(), "en")["table"]
     'a.csv'
     """
-<<<<<<< HEAD
-    known, content = isinstance(table, TableFile), {f"table{CONTENT}": content_hash(table), "usual": USUAL}
-    how = {"encoding": table.encoding, "sheet": table.sheet} if known else {"encoding": None, "sheet": None}
-    table = table.name if known else Path(table).name if isinstance(table, str | Path) else type(table).__name__
+    content = {f"{name}{CONTENT}": content_hash(one) for name, one in (("table", table), ("validation", validation))}
+    content["usual"] = USUAL
     if not isinstance(model, str | Path | None):
         raise trouble("no_model", given=model, reason=in_words("model_name", type=type(model).__name__))
-=======
     (table, how), apart = named(table), is_table(validation)
     validation = dict(zip(("table", "how"), named(validation), strict=True)) if apart else validation
->>>>>>> fair
     model = str(Path(model).resolve()) if model and Path(model).is_dir() else model
     call = {"table": table, "columns": columns, "model": model, "validation": validation, "lang": lang}
     return call | how | vars(options) | plan_of(config) | content
