@@ -272,7 +272,10 @@ class Sides:
             if not doubles:
                 return None
             self.notes.append({"key": "near", "rows": doubles})
-            return split_groups(near, labels, validation, seed)
+            train, valid = split_groups(near, labels, validation, seed)
+            if not len(valid):
+                raise trouble("few_texts", name=source["name"], rows=len(near), texts=len(np.unique(near)))
+            return train, valid
         groups = self.groups[kept]
         train, valid = split_groups(groups, labels, validation, seed)
         check_groups(groups, valid, validation, source)
