@@ -70,14 +70,15 @@ def bad_row(data: Dataset, sizes: Mapping[str, int], most: int | None) -> tuple[
     for table in data.select_columns(columns).with_format("arrow").iter(AT_ONCE):
         for name in columns:
             lists = table[name].combine_chunks()
-            if not pa.types.is_integer(getattr(lists.type, "value_type", pa.null())):
+            kind = getattr(lists.type, "value_type", None)
+            if kind is None or not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
                 continue
             lengths, ids = pc.fill_null(pc.list_value_length(lists), 0), pc.list_flatten(lists)
             if name == "input_ids":
                 tests = {"empty_row": pc.equal(lengths, 0)}
                 tests |= {"long_row": pc.greater(lengths, most)} if most else {}
                 found += [(key, name, row, lengths[row].as_py()) for key, row in rows_of(tests)]
-            low, high = pc.min_max(ids).as_py().values()
+            low, high = (None, None) if pa.types.is_null(kind) else pc.min_max(ids).as_py().values()
             if name in sizes and low is not None and (low < 0 or high >= sizes[name]):
                 place = first_true(pc.or_(pc.less(ids, 0), pc.greater_equal(ids, sizes[name])))
                 row = int(np.searchsorted(np.cumsum(lengths.to_numpy()), place, side="right"))
