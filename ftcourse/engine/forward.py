@@ -225,7 +225,7 @@ def group_probabilities(predictor, texts: list[str] | list[tuple[str, str]]) -> 
     >>> group_probabilities(Predictor(Kit().model("stars")), ["Lovely."]).shape
     (1, 5)
     """
-    if not predictor.windows:
+    if not getattr(predictor, "windows", False):
         return encoded_probabilities(predictor, cut_off(texts, predictor.tokenizer, predictor.max_length))
     size = len(texts), predictor.model.config.num_labels
     sums, counts = np.zeros(size), np.zeros((len(texts), 1))

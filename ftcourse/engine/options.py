@@ -17,7 +17,8 @@ class Options:
     - `multi_label`: whether a text may have several labels; None leaves it to the table to tell.
     - `regression`: labels are numbers, and so are the answers.
     - `max_length`: how many tokens of a text are read at once; None for as many as the model can.
-    - `windows`: longer texts are read in windows that overlap; else they are cut off.
+    - `windows`: longer texts are read in windows that overlap by a quarter, and the mean of their answers counts; else
+      such texts are cut off. In training, a text counts once, whatever its length, with up to 32 windows.
 
     >>> Options(regression=True).problem("stars")
     'regression'

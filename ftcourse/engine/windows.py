@@ -50,10 +50,14 @@ def shortened(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, most: in
     >>> shortened(["good food", "bad food, and cold"], load_tokenizer(Kit().model("encoder")), 2)
     ['good food', 'bad food']
     """
-    texts = [pieces(text, TOKEN * most)[0] for text in texts]
-    how = {"add_special_tokens": False, "truncation": True, "max_length": most, "return_offsets_mapping": True}
-    ends = [found[-1][1] if len(found) == most else None for found in tokenizer(texts, **how)["offset_mapping"]]
-    return [text[:end] for text, end in zip(texts, ends, strict=True)]
+    texts, plain = [pieces(text, TOKEN * most)[0] for text in texts], {"add_special_tokens": False}
+    how = plain | {"truncation": True, "max_length": most, "return_offsets_mapping": True}
+    places = [found[-1] if len(found) == most else (None, None) for found in tokenizer(texts, **how)["offset_mapping"]]
+    cut = [text[:end] for text, (_, end) in zip(texts, places, strict=True)]
+    lengths = map(len, tokenizer(cut, **plain)["input_ids"])  # a character may be many tokens
+    cut = [one if length <= most else one[: place[0]] for one, length, place in zip(cut, lengths, places, strict=True)]
+    lengths = map(len, tokenizer(cut, **plain)["input_ids"])
+    return [one if length <= most else "" for one, length in zip(cut, lengths, strict=True)]
 
 
 def pair_jobs(pairs: Sequence, first: int, tokenizer: PreTrainedTokenizerBase, room: int) -> Iterator[Job]:
