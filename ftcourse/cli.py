@@ -57,6 +57,7 @@ Table = Annotated[Path, typer.Argument(help=say("table"))]
 Text = Annotated[list[str], typer.Option(help=say("text"))]
 Encoding = Annotated[str | None, typer.Option(help=say("encoding"))]
 Sheet = Annotated[str | None, typer.Option(help=say("sheet"))]
+Length = Annotated[int | None, typer.Option(help=say("max_length"))]
 
 
 @contextmanager
@@ -109,6 +110,8 @@ def finetune(
     keep: Annotated[str | None, typer.Option(help=say("keep"), show_default="last")] = None,
     patience: Annotated[int | None, typer.Option(help=say("patience"))] = None,
     regression: Annotated[bool, typer.Option("--regression", help=say("regression"))] = False,
+    max_length: Length = None,
+    windows: Annotated[bool, typer.Option("--windows", help=say("windows"))] = False,
     encoding: Encoding = None,
     sheet: Sheet = None,
 ) -> None:
@@ -136,6 +139,8 @@ def finetune(
             multi_label=multi_label,
             regression=regression,
             group=group,
+            max_length=max_length,
+            windows=windows,
         )
         source = load_report(out).source
         for table in filter(None, (source, source.get("valid"))):
@@ -278,6 +283,8 @@ def predict(
     raw: Annotated[bool, typer.Option("--raw", help=say("raw"))] = False,
     force: Annotated[bool, typer.Option("--force", help=say("force"))] = False,
     threshold: Annotated[float, typer.Option(help=say("threshold"))] = 0.5,
+    max_length: Length = None,
+    windows: Annotated[bool | None, typer.Option("--windows/--no-windows", help=say("windows_as_trained"))] = None,
     encoding: Encoding = None,
     sheet: Sheet = None,
 ) -> None:
@@ -288,13 +295,13 @@ def predict(
 
         if out.exists() and not force:
             raise FileExistsError(say("file_exists", name=str(out)))
-        part = part_of(out, model, table, text, raw, lang, (encoding, sheet, threshold))
+        part = part_of(out, model, table, text, raw, lang, (encoding, sheet, threshold, max_length, windows))
         work = out.with_name(f".{out.name}.work")
         try:
             part.touch()
             with quiet_libraries():
                 rows, source = read_texts(TableFile(table, encoding, sheet), text, lang, str(work))
-                predictor = Predictor(model, threshold=threshold)
+                predictor = Predictor(model, threshold=threshold, max_length=max_length, windows=windows)
                 counts = write_answers(part, rows, predictor, text, raw)
                 os.replace(part, out)
             part.with_suffix(".json").unlink(missing_ok=True)

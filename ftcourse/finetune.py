@@ -26,8 +26,10 @@ from .engine.models import save_all, start_model
 from .engine.options import options_of
 from .engine.problems import Way, way_for
 from .engine.progress import Stopwatch, quiet_libraries
-from .engine.report import cut_texts, report_on, setting_of, show_report
+from .engine.reading import by_text, cut_texts
+from .engine.report import report_on, setting_of, show_report
 from .engine.scoring import ScoreReport, score_model
+from .engine.windows import windowed
 from .inference import Predictor, confusion, mistakes
 from .kit import Kit
 from .loop import Metrics, TrainConfig, train
@@ -145,16 +147,17 @@ def finetune(
             way = way_for(prepared, Way(accuracy_f1, baseline_answers, measure), metrics, judge)
             baselines = way.baselines(prepared, lang, config.seed)
             watch.lap("baselines")
-            network, tokenizer = start_model(name, prepared.names, config.seed, prepared.problem)
-            length = tokenizer.model_max_length
-            parts = [tokenize(rows, tokenizer, prepared.columns, length) for rows in (prepared.train, prepared.valid)]
-            how = {"collate": DataCollatorWithPadding(tokenizer), "config": config, "metrics": way.metrics}
+            network, tokenizer = start_model(name, prepared.names, config.seed, prepared.problem, **options.reading)
+            length, cut = tokenizer.model_max_length, windowed if options.windows else tokenize
+            parts = [cut(rows, tokenizer, prepared.columns, length) for rows in (prepared.train, prepared.valid)]
+            how = {"collate": DataCollatorWithPadding(tokenizer), "config": config}
+            how["metrics"] = by_text(way.metrics, parts[1], prepared.problem)
             history = train(network, *way.ready(network, parts), **how, output_dir=folder / "training", resume=True)
             way.finish(network)
-            texts = [prepared.valid[column][:] for column in prepared.columns]
-            probabilities = Predictor(network, tokenizer).predict(*texts).probabilities
+            predictor, texts = Predictor(network, tokenizer), [prepared.valid[column][:] for column in prepared.columns]
+            probabilities = predictor.predict(*texts).probabilities
             found = way.measure(prepared, probabilities, baselines, way.metrics)
-            made = {"cut": cut_texts(parts, length), "setting": setting_of(name, config)}
+            made = {"cut": cut_texts(prepared, parts, predictor, probabilities), "setting": setting_of(name, config)}
             made["seconds"] = watch.seconds | {"train": sum(history.seconds)}
             save_all(folder, network, tokenizer, report_on(prepared, history, found, lang, **made).files())
         shutil.rmtree(folder / "training", ignore_errors=True)

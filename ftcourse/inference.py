@@ -19,7 +19,7 @@ from .engine.checks import as_inputs, as_texts, check_number, check_same_length,
 from .engine.columns import as_labels
 from .engine.forward import answers_of, by_length, group_probabilities
 from .engine.messages import trouble
-from .engine.models import classifier_and_tokenizer, max_tokens
+from .engine.models import classifier_and_tokenizer, reading_of
 from .engine.plots import plot_confusion
 from .engine.processes import evaluating
 from .engine.progress import watched
@@ -62,19 +62,29 @@ class Predictor:
     """Labels and probabilities for texts, from a folder, a name on the Hub, or a model with its tokenizer.
 
     `precision` is "no" for 32 bits, "bf16", or "auto" for the faster one, measured at the first texts. Where a text
-    may have several labels, it gets those whose probability is `threshold` or more.
+    may have several labels, it gets those whose probability is `threshold` or more. Texts of more than `max_length`
+    tokens are cut off, or with `windows` read in parts, whose mean is the answer: as the model was trained, or as told.
 
     >>> from ftcourse.kit import Kit
     >>> Predictor(Kit("en").model("stars")).predict(["Tasty!", "Cold soup."]).probabilities.shape
     (2, 5)
     """
 
-    def __init__(self, model, tokenizer=None, batch_size: int = 128, precision: str = "no", threshold: float = 0.5):
+    def __init__(
+        self,
+        model,
+        tokenizer=None,
+        batch_size: int = 128,
+        precision: str = "no",
+        threshold: float = 0.5,
+        max_length: int | None = None,
+        windows: bool | None = None,
+    ):
         self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
         self.precision = known("precision", precision, ("no", "bf16", "auto"))
         self.threshold = check_threshold(threshold)
         self.model, self.tokenizer = classifier_and_tokenizer(model, tokenizer)
-        self.max_length = max_tokens(self.model, self.tokenizer)
+        self.max_length, self.windows = reading_of(self.model, self.tokenizer, max_length, windows)
 
     def predict(self, texts: Iterable[str], pairs: Iterable[str] | None = None) -> Predictions:
         """A label and probabilities for each text, or each with its one in `pairs`; `ValueError` for no text."""

@@ -101,8 +101,8 @@ def fit_trainer(
     1
     """
     num_labels = check_model(model).config.num_labels
-    check_labelled(train_data, num_labels, "train_data")
-    check_labelled(valid_data, num_labels, "valid_data")
+    check_labelled(train_data, model, "train_data")
+    check_labelled(valid_data, model, "valid_data")
     best = best_metric(metrics, valid_data.with_format(None)["labels"][:], num_labels)
     trainer = Trainer(
         model,

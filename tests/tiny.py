@@ -20,12 +20,13 @@ def heed_interrupts() -> None:
 FAST = TrainConfig(epochs=1, batch_size=64, lr=5e-3)
 
 
-def tiny_checkpoint(folder: Path) -> str:
-    """A folder with a very small model and the kit's tokenizer."""
+def tiny_checkpoint(folder: Path, positions: int = 64) -> str:
+    """A folder with a very small model, which reads as many tokens as it has positions, and the kit's tokenizer."""
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(Kit().model("encoder"))
+    tokenizer.model_max_length = max(positions, 512)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **sizes)
+    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=positions, **sizes)
     BertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ftcourse.engine.checks import check_number
-from ftcourse.engine.columns import check_lengths
+from ftcourse.engine.columns import ROW_WEIGHT, check_lengths
 
 
 def length_batches(
@@ -87,7 +87,7 @@ def token_lengths(data: Dataset) -> np.ndarray:
     return pc.list_value_length(data.select_columns("input_ids").with_format("arrow")[:]["input_ids"]).to_numpy()
 
 
-USUAL = ("input_ids", "token_type_ids", "attention_mask", "label", "labels")
+USUAL = ("input_ids", "token_type_ids", "attention_mask", "label", "labels", ROW_WEIGHT)
 
 
 def pad_rows(
@@ -127,10 +127,11 @@ def collate_quickly(rows: list[dict], collate: DataCollatorWithPadding) -> Mappi
         return collate(rows)
     columns = {name: [row[name] for row in rows] for name in names}
     labels = [columns.pop(name) for name in ("label", "labels") if name in columns]
+    weights = {name: torch.tensor(columns.pop(name)) for name in (ROW_WEIGHT,) if name in columns}
     if "attention_mask" in tokenizer.model_input_names:
         columns.setdefault("attention_mask", [[1] * len(ids) for ids in columns["input_ids"]])
     batch = pad_rows(columns, range(len(rows)), tokenizer)
-    return batch | ({"labels": torch.tensor(labels[0])} if labels else {})
+    return batch | weights | ({"labels": torch.tensor(labels[0])} if labels else {})
 
 
 def quicker(collate: Collate) -> Collate:
@@ -158,6 +159,25 @@ def token_batches(lengths: Sequence[int], batch_size: int, batch_tokens: int) ->
             batches.append([])
         batches[-1].append(row)
     return batches
+
+
+STEP_TOKENS = 16_384  # that go through a model at once in training
+
+
+def parts_of(batch: Mapping[str, torch.Tensor], most: int = STEP_TOKENS) -> list[Mapping[str, torch.Tensor]]:
+    """A batch in parts of up to `most` tokens with their padding, but of a row at least; a small one as it is.
+
+    >>> [len(part["labels"]) for part in parts_of({"input_ids": torch.zeros(5, 4), "labels": torch.zeros(5)}, 8)]
+    [2, 2, 1]
+    """
+    ids = batch.get("input_ids")
+    if ids is None or ids.ndim != 2 or ids.numel() <= most or len(ids) < 2:
+        return [batch]
+    size = max(most // ids.shape[1], 1)
+    if not all(isinstance(tensor, torch.Tensor) and tensor.shape[:1] == ids.shape[:1] for tensor in batch.values()):
+        return [batch]
+    parts = zip(*(tensor.split(size) for tensor in batch.values()), strict=True)
+    return [dict(zip(batch, part, strict=True)) for part in parts]
 
 
 def make_loader(data: Dataset, collate: Collate, config, num_processes: int = 1) -> DataLoader:

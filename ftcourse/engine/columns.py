@@ -11,8 +11,10 @@ import pyarrow.compute as pc
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ftcourse.engine.inputs import check_inputs
 from ftcourse.engine.messages import in_words, trouble
 
+ROW_WEIGHT = "row_weight"  # the column that says how much a row counts in training
 IGNORED = -100  # a label that counts for nothing in the loss
 
 
@@ -132,15 +134,19 @@ def label_column(dataset: Dataset, column: str) -> pa.ChunkedArray:
     return dataset.select_columns(column).with_format("arrow")[:][column]
 
 
-def check_labelled(dataset: Dataset, num_labels: int, name: str) -> None:
-    """Make sure that tokenized data, called `name` in messages, can train a model with `num_labels` labels.
+def check_labelled(dataset: Dataset, model: PreTrainedModel, name: str) -> None:
+    """Make sure that tokenized data, called `name` in messages, can train a model.
 
-    >>> check_labelled(Dataset.from_dict({"input_ids": [[2, 3]], "labels": [5]}), 5, "train_data")
+    >>> from ftcourse.engine.models import load_classifier
+    >>> from ftcourse.kit import Kit
+    >>> data = Dataset.from_dict({"input_ids": [[2, 3]], "labels": [5]})
+    >>> check_labelled(data, load_classifier(Kit().model("stars")), "train_data")
     Traceback (most recent call last):
     ValueError: train_data['labels'][0] is 5; expected a label from 0 to 4; ...
     """
     check_dataset(dataset, name, ["input_ids", "labels"])
-    check_labels(label_column(dataset, "labels"), num_labels, f"{name}['labels']", loss=True)
+    check_labels(label_column(dataset, "labels"), model.config.num_labels, f"{name}['labels']", loss=True)
+    check_inputs(model, dataset, name)
 
 
 def text_columns(dataset: Dataset) -> list[str]:
@@ -226,11 +232,12 @@ def checked_data(model: PreTrainedModel, data: Dataset, collate: Callable, name:
     if not callable(getattr(model, "forward", None)):
         check_model(model)
     check_dataset(data, name, [getattr(model, "main_input_name", "input_ids")])
-    takes = {*inspect.signature(model.forward).parameters, "label"}
+    takes = {*inspect.signature(model.forward).parameters, "label"} | ({ROW_WEIGHT} if name == "train_data" else set())
     data = data.select_columns([column for column in data.column_names if column in takes])
     for column in {"label", "labels"}.intersection(data.column_names):
         num_labels = getattr(model, "num_labels", 1)
         check_labels(label_column(data, column), num_labels, f"{name}['{column}']", loss=True)
+    check_inputs(model, data, name, collate)
     batch = collate([data[row] for row in range(min(2, len(data)))])
     if not isinstance(batch, Mapping):
         raise trouble("batch", type=type(batch).__name__)

@@ -11,12 +11,14 @@ from accelerate.utils import gather_object, send_to_device
 from datasets import Dataset
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ftcourse.engine.batches import Collate, pad_rows, quicker, token_batches, token_lengths
 from ftcourse.engine.columns import IGNORED
 from ftcourse.engine.precision import faster_precision
+from ftcourse.engine.windows import TOKEN, pieces, windows_of
 
+EVALUATED_TOKENS = 32_768  # that go through a model at once in an evaluation
 SHARE = ContextVar("share", default=(0, 1))  # of the rows that this process evaluates: its number, and of how many
 
 
@@ -46,8 +48,13 @@ def evaluation_batches(
     [[0, 1, 2], [3]]
     """
     share, shares = SHARE.get()
-    order = np.argsort(-token_lengths(data), kind="stable").tolist()
-    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)][share::shares]
+    lengths = token_lengths(data)
+    order, batches, start = np.argsort(-lengths, kind="stable").tolist(), [], 0
+    while start < len(order):
+        size = max(min(batch_size, EVALUATED_TOKENS // max(int(lengths[order[start]]), 1)), 1)
+        batches.append(order[start : start + size])
+        start += size
+    batches = batches[share::shares]
     options = {"collate_fn": quicker(collate), "pin_memory": torch.cuda.is_available()}
     loader = DataLoader(data, batch_sampler=batches, **options)
     for rows, batch in zip(batches, loader, strict=True):
@@ -127,7 +134,7 @@ def answers_of(probabilities: np.ndarray, config, threshold: float = 0.5) -> lis
     return [config.id2label[number] for number in probabilities.argmax(axis=1).tolist()]
 
 
-GROUP = 1024  # texts that are tokenized in one go
+GROUP, CHARACTERS = 1024, 4_000_000  # texts that are tokenized in one go, and characters in them
 BATCH_TOKENS = {"cpu": 2048}  # elsewhere 32768
 
 
@@ -137,21 +144,33 @@ def by_length(texts: Sequence) -> list[list[int]]:
     >>> by_length(["abc", "a"])
     [[1, 0]]
     """
-    order = sorted(range(len(texts)), key=lambda row: len("".join(texts[row])))
-    return [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
+    lengths = [len("".join(text)) for text in texts]
+    groups, size = [], 0
+    for row in sorted(range(len(texts)), key=lengths.__getitem__):
+        if not groups or len(groups[-1]) >= GROUP or size + lengths[row] > CHARACTERS:
+            groups.append([])
+            size = 0
+        groups[-1].append(row)
+        size += lengths[row]
+    return groups
 
 
-def group_probabilities(predictor, texts: list[str] | list[tuple[str, str]]) -> np.ndarray:
-    """Probabilities of shape (len(texts), num_labels), in batches of similar length; a `Predictor` says how.
+def encoded_probabilities(predictor, encoded: Mapping[str, list[list[int]]]) -> np.ndarray:
+    """Probabilities for rows of ids, shape (rows, num_labels), in batches of similar length; a `Predictor` says how.
+
+    A row without any token is one token of padding.
 
     >>> from ftcourse.inference import Predictor
     >>> from ftcourse.kit import Kit
-    >>> group_probabilities(Predictor(Kit().model("stars")), ["Lovely."]).shape
-    (1, 5)
+    >>> encoded_probabilities(Predictor(Kit().model("stars")), {"input_ids": [[2, 3], []]}).shape
+    (2, 5)
     """
-    model, tokenizer, max_length = predictor.model, predictor.tokenizer, predictor.max_length
-    encoded = tokenizer(texts, truncation=max_length is not None, max_length=max_length)
+    model, tokenizer = predictor.model, predictor.tokenizer
     lengths = [len(ids) for ids in encoded["input_ids"]]
+    if not all(lengths):
+        one = {"input_ids": [tokenizer.pad_token_id or 0], "attention_mask": [1]}
+        encoded = {name: [ids or one.get(name, [0]) for ids in column] for name, column in encoded.items()}
+        lengths = [max(length, 1) for length in lengths]
     batches = token_batches(lengths, predictor.batch_size, BATCH_TOKENS.get(model.device.type, 32768))
     if predictor.precision == "auto":
         middle = pad_rows(encoded, batches[len(batches) // 2], tokenizer)
@@ -162,3 +181,55 @@ def group_probabilities(predictor, texts: list[str] | list[tuple[str, str]]) -> 
         probabilities_of(logits, model.config.problem_type).cpu().numpy()
     )
     return probabilities
+
+
+def beginnings(texts: Sequence, max_length: int) -> list:
+    """The texts, or pairs of them, but of very long ones only the beginning, in which more tokens are than are read.
+
+    >>> beginnings(["a " * 1000, "b"], 4) == ["a " * 127 + "a", "b"]
+    True
+    """
+    most = TOKEN * max_length
+    return [
+        (pieces(text, most)[0] if len(text) > most else text)
+        if isinstance(text, str)
+        else tuple(pieces(part, most)[0] if len(part) > most else part for part in text)
+        for text in texts
+    ]
+
+
+def cut_off(texts: Sequence, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> Mapping:
+    """What the tokenizer returns for texts or pairs, each cut off at `max_length` tokens; quickly for whole books, too.
+
+    >>> from ftcourse.kit import Kit
+    >>> from ftcourse.engine.models import load_tokenizer
+    >>> [len(ids) for ids in cut_off(["a " * 10_000, "a"], load_tokenizer(Kit().model("encoder")), 16)["input_ids"]]
+    [16, 3]
+    """
+    if max_length is None:
+        return tokenizer(texts)
+    how = {"truncation": True, "max_length": max_length}
+    some = beginnings(texts, max_length) if tokenizer.truncation_side == "right" else texts
+    encoded = tokenizer(some, **how)
+    filled = (len(ids) == max_length for ids in encoded["input_ids"])
+    if all(full or short == text for full, short, text in zip(filled, some, texts, strict=True)):
+        return encoded
+    return tokenizer(texts, **how)
+
+
+def group_probabilities(predictor, texts: list[str] | list[tuple[str, str]]) -> np.ndarray:
+    """Probabilities of shape (len(texts), num_labels); a `Predictor` says how. With windows, the mean of each text's.
+
+    >>> from ftcourse.inference import Predictor
+    >>> from ftcourse.kit import Kit
+    >>> group_probabilities(Predictor(Kit().model("stars")), ["Lovely."]).shape
+    (1, 5)
+    """
+    if not getattr(predictor, "windows", False):
+        return encoded_probabilities(predictor, cut_off(texts, predictor.tokenizer, predictor.max_length))
+    size = len(texts), predictor.model.config.num_labels
+    sums, counts = np.zeros(size), np.zeros((len(texts), 1))
+    for numbers, encoded in windows_of(texts, predictor.tokenizer, predictor.max_length):
+        np.add.at(sums, numbers, encoded_probabilities(predictor, encoded))
+        np.add.at(counts, numbers, 1)
+    return (sums / counts).astype(np.float32)

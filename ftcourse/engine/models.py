@@ -3,6 +3,7 @@
 import os
 import reprlib
 import shutil
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -22,8 +23,13 @@ from ftcourse.engine.batches import Collate
 from ftcourse.engine.columns import check_tokenizer
 from ftcourse.engine.folders import PART, reason, sync
 from ftcourse.engine.hub import why_offline
+from ftcourse.engine.inputs import position_limit
 from ftcourse.engine.loading import loading
 from ftcourse.engine.messages import trouble
+
+WINDOWS = "reads_in_windows"  # what a model's configuration says, where it was trained so
+LONGEST = 1_000_000
+USUAL_LENGTH = 512  # where neither model nor tokenizer says a number
 
 
 def load_classifier(folder: str | os.PathLike) -> PreTrainedModel:
@@ -94,21 +100,65 @@ def max_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> in
     >>> max_tokens(AutoModelForSequenceClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder))
     512
     """
-    positions = getattr(model.config, "max_position_embeddings", None) or 0
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            positions = module.num_embeddings - module.padding_idx - 1
-    limits = [limit for limit in (positions, tokenizer.model_max_length) if 0 < limit < 1_000_000]
+    limits = [limit for limit in (most_tokens(model) or 0, tokenizer.model_max_length) if 0 < limit < LONGEST]
     return min(limits, default=None)
 
 
-def start_model(
-    name: str, labels: list[str], seed: int, problem: str = "single_label_classification"
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A pretrained model with a new head for the labels, and its tokenizer, for texts of up to 512 tokens.
+def most_tokens(model: PreTrainedModel) -> int | None:
+    """How many tokens a model was made to read at once, whatever its tokenizer says; None where that is not known.
 
-    `problem` is the library's `problem_type`: it decides on the loss, and on what the logits mean. Raises `ValueError`,
-    in one line, where there is no model under this name.
+    >>> from ftcourse.kit import Kit
+    >>> most_tokens(load_classifier(Kit("en").model("stars")))
+    512
+    """
+    return position_limit(model) or getattr(model.config, "max_position_embeddings", None)
+
+
+def check_reach(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
+    """The number of tokens itself, where a model can read as many at once, and a pair of texts fits in.
+
+    >>> from ftcourse.kit import Kit
+    >>> check_reach(*classifier_and_tokenizer(Kit("en").model("stars")), 1024)
+    Traceback (most recent call last):
+    ValueError: max_length is 1024; this model reads from 5 to 512 tokens at once; ...
+    """
+    least, most = tokenizer.num_special_tokens_to_add(pair=True) + 2, most_tokens(model) or LONGEST
+    whole = isinstance(max_length, Integral) and not isinstance(max_length, bool)
+    if not whole or not least <= max_length <= most:
+        raise trouble("reach", given=max_length, least=least, most=most)
+    return int(max_length)
+
+
+def reading_of(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int | None, windows: bool | None
+) -> tuple[int | None, bool]:
+    """How many tokens of a text are read at once, and whether more are read in windows: as asked, else as trained.
+
+    >>> from ftcourse.kit import Kit
+    >>> reading_of(*classifier_and_tokenizer(Kit("en").model("stars")), None, None)
+    (512, False)
+    """
+    if windows not in (None, True, False):
+        raise trouble("windows", given=reprlib.repr(windows))
+    windows = bool(getattr(model.config, WINDOWS, False)) if windows is None else bool(windows)
+    if windows:
+        check_tokenizer(tokenizer, fast=True)
+    reach = max_tokens(model, tokenizer) if max_length is None else check_reach(model, tokenizer, max_length)
+    return reach, windows and reach is not None
+
+
+def start_model(
+    name: str,
+    labels: list[str],
+    seed: int,
+    problem: str = "single_label_classification",
+    max_length: int | None = None,
+    windows: bool = False,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A pretrained model with a new head for the labels, and its tokenizer, for texts as long as the model reads.
+
+    `problem` is the library's `problem_type`: it decides on the loss, and on what the logits mean. With `max_length`,
+    texts are as long as that; `windows` is noted in the model. Raises `ValueError`, in one line, for an unknown name.
 
     >>> from ftcourse.kit import Kit
     >>> start_model(Kit().model("encoder"), ["bad", "good"], 42)[0].config.id2label
@@ -133,7 +183,10 @@ def start_model(
     if tokenizer.pad_token is None:
         tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "right"
     model.config.pad_token_id = tokenizer.pad_token_id
-    tokenizer.model_max_length = min(max_tokens(model, tokenizer) or 512, 512)
+    length, _ = reading_of(model, tokenizer, max_length, windows)
+    tokenizer.model_max_length = length or USUAL_LENGTH
+    if windows:
+        setattr(model.config, WINDOWS, True)
     return model, tokenizer
 
 

@@ -3,10 +3,12 @@
 import reprlib
 from dataclasses import dataclass, fields
 
-from ftcourse.engine.checks import known
+from ftcourse.engine.checks import check_number, known
 from ftcourse.engine.cleaning import NUMBER, ONE_LABEL, SEVERAL
 from ftcourse.engine.fair import check_group
 from ftcourse.engine.messages import trouble
+
+FEWEST = 8  # tokens of a text that are read at once
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,9 @@ class Options:
     - `multi_label`: whether a text may have several labels; None leaves it to the table to tell.
     - `regression`: labels are numbers, and so are the answers.
     - `group`: a column; rows with the same cell in it stay on one side of the split.
+    - `max_length`: how many tokens of a text are read at once; None for as many as the model can.
+    - `windows`: longer texts are read in windows that overlap by a quarter, and the mean of their answers counts; else
+      such texts are cut off. In training, a text counts once, whatever its length, with up to 32 windows.
 
     >>> Options(regression=True).problem("stars")
     'regression'
@@ -24,6 +29,8 @@ class Options:
     multi_label: bool | None = None
     regression: bool = False
     group: str | None = None
+    max_length: int | None = None
+    windows: bool = False
 
     def __post_init__(self):
         if self.multi_label not in (None, True, False):
@@ -31,6 +38,15 @@ class Options:
         if self.regression not in (True, False):
             raise trouble("regression", given=reprlib.repr(self.regression))
         check_group(self.group)
+        if self.windows not in (True, False):
+            raise trouble("windows", given=reprlib.repr(self.windows))
+        if self.max_length is not None:
+            check_number("max_length", self.max_length, FEWEST, whole=True)
+
+    @property
+    def reading(self) -> dict:
+        """How much of a text is read, by the names of the arguments of `start_model`."""
+        return {"max_length": self.max_length, "windows": self.windows}
 
     def problem(self, label: object) -> str | None:
         """The problem that a call asks for; None where the table is to tell. A `ValueError` where it asks for two.
@@ -54,7 +70,7 @@ def options_of(given: dict) -> Options:
 
     >>> options_of({"colour": "blue"})
     Traceback (most recent call last):
-    ValueError: unknown option 'colour'; known: multi_label, regression, group
+    ValueError: unknown option 'colour'; known: multi_label, regression, ...
     """
     for name in given:
         known("option", name, tuple(field.name for field in fields(Options)))

@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from ftcourse.engine.batches import Collate, token_lengths
+from ftcourse.engine.columns import ROW_WEIGHT
 from ftcourse.engine.processes import fresh_accelerator, modes_kept
 
 
@@ -85,7 +86,8 @@ def choose_precision(model: PreTrainedModel, data: Dataset, collate: Collate, co
         key = str(model.config), str(device), torch.get_num_threads()
         if key not in MEASURED:
             rows = np.argsort(lengths, kind="stable")[(len(data) - 1) // 2 :][: config.batch_size]
-            batch = send_to_device(collate([data[int(row)] for row in rows]), device)
+            batch = send_to_device(dict(collate([data[int(row)] for row in rows])), device)
+            batch.pop(ROW_WEIGHT, None)
             with modes_kept(model), torch.random.fork_rng():
                 model.to(device).train()
                 MEASURED[key] = faster_precision(partial(try_step, model, batch), device)

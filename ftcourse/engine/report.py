@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
@@ -10,10 +9,8 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
-from datasets import Dataset
 from transformers.utils import is_in_notebook
 
-from ftcourse.engine.batches import token_lengths
 from ftcourse.engine.best import best_round, is_over
 from ftcourse.engine.cleaning import NUMBER, ONE_LABEL, SEVERAL, Prepared
 from ftcourse.engine.messages import catalogue, message
@@ -29,8 +26,12 @@ STYLE = (
 )
 
 
-PIPELINE = 'from transformers import pipeline\n\nclassify = pipeline("text-classification", model="."{})'
+PIPELINE = (
+    'from transformers import pipeline\n\nclassify = pipeline("text-classification", model=".", truncation=True{})'
+)
 USE = {ONE_LABEL: PIPELINE.format(""), SEVERAL: PIPELINE.format(", top_k=None"), NUMBER: PIPELINE.format("")}
+USE_WINDOWS = 'from ftcourse.inference import Predictor\n\npredict = Predictor(".").predict'
+MANY = 0.05  # of the texts: so many that it matters how they are read
 
 
 def curve_png(history: dict) -> str:
@@ -66,7 +67,7 @@ class Report:
     seconds: dict[str, float]
     setting: dict
     versions: dict[str, str] = field(default_factory=dict)
-    cut: dict[str, int] = field(default_factory=dict)  # rows that fill the model's length, and the length
+    cut: dict = field(default_factory=dict)  # rows longer than the model reads, and how they were read: `cut_texts`
     notes: list[dict] = field(default_factory=list)  # about the labels: key and values of each message
     problem: str = ONE_LABEL
     closer: dict[str, int] = field(default_factory=dict)  # rows that one of the two is closer to, where not one label
@@ -144,8 +145,21 @@ class Report:
         return f"{self.say('unbalanced', **values)} {advice}" if times >= 3 else ""
 
     def cut_text(self) -> str:
-        """How many texts the model does not read to their end; or else nothing."""
-        return self.say("cut", **self.cut) if self.cut.get("rows") else ""
+        """How many texts are longer than the model reads, how they were read, and what may help; or else nothing."""
+        found = {**self.cut}
+        if not found.get("rows"):
+            return ""
+        if "windows" in found:
+            change = self.say("windows_change", **found) if "valid" in found else self.say("windows_untold")
+            return f"{self.say('cut_windows', **found)} {change}"
+        many = found["rows"] >= MANY * found.get("of", 0)
+        more = many and (found.get("most") or 0) > found["length"]
+        advice = [self.say("longer_help", **found)] * more + [self.say("windows_help")] * many
+        return " ".join([self.say("cut", **found), *advice])
+
+    def reach_text(self) -> str:
+        """How much of a text the model reads, where all texts are shorter; else what happened to the others."""
+        return self.cut_text() or (self.say("reach", **self.cut) if self.cut.get("length") else "")
 
     def notes_texts(self) -> list[str]:
         """What was done to the labels of the table, and what looks wrong about them, in sentences."""
@@ -169,7 +183,7 @@ class Report:
             parts.append(table_html([self.say("dropped"), self.say("why"), self.say("example")], self.dropped_rows()))
         else:
             parts.append(f"<p>{escape(self.say('none_dropped'))}</p>")
-        return "".join(parts) + f"<p>{escape(self.cut_text())}</p>"
+        return "".join(parts) + f"<p>{escape(self.reach_text())}</p>"
 
     def labels_html(self) -> str:
         total = self.size("train")
@@ -269,7 +283,7 @@ class Report:
             self.rows_text(),
             *self.apart_texts(),
             "\n".join(dropped),
-            self.cut_text(),
+            self.reach_text(),
             f"## {self.say('labels')}",
             f"| {self.say('label')} | {self.say('in_train')} | {self.say('in_valid')} |\n|---|---|---|\n"
             + "\n".join(counts),
@@ -278,7 +292,7 @@ class Report:
             f"## {self.say('scores')}",
             f"| {' | '.join(header)} |\n|{'---|' * len(header)}\n" + "\n".join(scores),
             f"## {self.say('use')}",
-            f"```python\n{USE[self.problem]}\n```",
+            f"```python\n{USE_WINDOWS if 'windows' in self.cut else USE[self.problem]}\n```",
             self.say("limits"),
             f"## {self.say('made_with')}",
             self.say("model", **self.setting),
@@ -309,6 +323,7 @@ def versions() -> dict[str, str]:
 def label_counts(prepared: Prepared) -> list[dict]:
     """How many rows each label has in training and in validation.
 
+    >>> from datasets import Dataset
     >>> rows = Dataset.from_dict({"text": ["good", "bad"], "label": [1, 0]})
     >>> label_counts(Prepared(rows, rows, ["bad", "good"], {}, 2, {}))[0]
     {'label': 'bad', 'train': 1, 'valid': 1}
@@ -327,20 +342,12 @@ def label_counts(prepared: Prepared) -> list[dict]:
     ]
 
 
-def cut_texts(parts: Sequence[Dataset], length: int) -> dict[str, int]:
-    """How many rows of tokenized parts have as many tokens as the model reads: what went beyond is cut off.
-
-    >>> cut_texts([Dataset.from_dict({"input_ids": [[2, 5, 3], [2, 3]]})], 3)
-    {'rows': 1, 'length': 3}
-    """
-    return {"rows": sum(int((token_lengths(part) >= length).sum()) for part in parts), "length": length}
-
-
 def report_on(prepared: Prepared, history, found: dict, lang: str, **made) -> Report:
     """The report of a training; `found` is what `measure` returns, and `made` are `seconds`, `setting` and `cut`.
 
     >>> from ftcourse.finetune import accuracy_f1, measure
     >>> from ftcourse.loop import History
+    >>> from datasets import Dataset
     >>> rows = Dataset.from_dict({"text": ["good", "bad"], "label": [1, 0]})
     >>> prepared, always = Prepared(rows, rows, ["bad", "good"], {}, 2, {}), {"majority": np.array([0, 0])}
     >>> found = measure(prepared, np.eye(2)[[1, 0]], always, accuracy_f1)

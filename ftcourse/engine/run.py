@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
-from ftcourse.engine.batches import Collate, make_loader
+from ftcourse.engine.batches import Collate, make_loader, parts_of
 from ftcourse.engine.best import BestWeights, is_over
 from ftcourse.engine.checkpoint import Checkpoints, data_hash, model_hash, order_state, set_random_state
-from ftcourse.engine.columns import IGNORED
+from ftcourse.engine.columns import IGNORED, ROW_WEIGHT
 from ftcourse.engine.folders import only_one
 from ftcourse.engine.forward import shared
 from ftcourse.engine.messages import trouble
@@ -89,8 +89,9 @@ class Run:
     def weighted(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, torch.Tensor]]:
         """Each batch of a step with its weight: its share of all labels that count, in all processes.
 
-        Gradients are exchanged with the other processes after the last batch only.
+        A batch of long rows comes in parts. Gradients are exchanged with the other processes after the last one only.
         """
+        batches = [part for batch in batches for part in parts_of(batch)]
         counts = [(batch["labels"] != IGNORED).sum().float() for batch in batches]
         total = self.accelerator.reduce(torch.stack(counts).sum(), reduction="sum").clamp(min=1)
         for number, (batch, count) in enumerate(zip(batches, counts, strict=True), start=1):
@@ -98,12 +99,13 @@ class Run:
                 yield batch, count / total
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        """The model's loss for a batch, with class weights where there are some; 0 where none of its labels counts."""
+        """The model's loss for a batch, with the weights of labels and rows; 0 where none of its labels counts."""
+        inputs = {name: tensor for name, tensor in batch.items() if name != ROW_WEIGHT}
         with quick_attention(self.accelerator.device, self.accelerator.mixed_precision):
-            outputs = self.model(**batch)
-        loss = outputs.loss
-        if self.weights is not None:
-            loss = weighted_loss(outputs.logits, batch["labels"], self.weights)
+            outputs = self.model(**inputs)
+        loss, rows = outputs.loss, batch.get(ROW_WEIGHT)
+        if self.weights is not None or rows is not None:
+            loss = weighted_loss(outputs.logits, batch["labels"], self.weights, rows)
         return torch.where((batch["labels"] != IGNORED).any(), loss, 0)
 
     def backward(self, loss: torch.Tensor) -> None:
