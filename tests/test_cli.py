@@ -14,8 +14,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from ftcourse import cli
-from ftcourse.cli import app, neutral
+from ftcourse.cli import app
+from ftcourse.engine import answers
+from ftcourse.engine.answers import neutral
+from ftcourse.engine.tables import TableFile
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from tests.tiny import heed_interrupts, tiny_checkpoint
@@ -162,7 +164,7 @@ def test_a_write_that_fails_leaves_the_old_answers(reviews, tmp_path, monkeypatc
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cli, "write_answers", full)
+    monkeypatch.setattr(answers, "write_answers", full)
     words = ("predict", STARS, reviews, "--text", "review", "--out", tmp_path / "answers.csv", "--force")
     assert "No space left on device" in ask(*words, code=1).output
     assert (tmp_path / "answers.csv").read_text() == "old"
@@ -269,7 +271,8 @@ def test_answers_that_were_written_are_kept_and_the_same_command_goes_on(tiny, t
         file.write("half a li")
     asked = []
     monkeypatch.setattr(
-        "ftcourse.cli.answer_batch", lambda *batch, answer=cli.answer_batch: asked.append(1) or answer(*batch)
+        "ftcourse.engine.answers.answer_batch",
+        lambda *batch, answer=answers.answer_batch: asked.append(1) or answer(*batch),
     )
     said = ask(*words, tmp_path / "answers.csv").output
     assert len(asked) == 2 and "2500" in said
@@ -291,7 +294,7 @@ def test_an_output_that_lacks_the_letters_is_no_failure():
 def test_answers_that_are_all_there_but_not_moved_are_moved_by_the_same_command(reviews, tiny, tmp_path, monkeypatch):
     words = ["predict", tiny, reviews, "--text", "review", "--out", tmp_path / "answers.csv"]
     with monkeypatch.context() as patch:
-        patch.setattr("ftcourse.cli.os.replace", replace_but(tmp_path / "answers.csv"))
+        patch.setattr("ftcourse.engine.answers.os.replace", replace_but(tmp_path / "answers.csv"))
         ask(*words, code=1)
     ask(*words)
     assert len(pd.read_csv(tmp_path / "answers.csv")) == 40
@@ -312,7 +315,7 @@ def replace_but(target, move=os.replace):
 def test_counts_without_their_answers_are_not_believed(reviews, tiny, tmp_path, monkeypatch):
     words = ["predict", tiny, reviews, "--text", "review", "--out", tmp_path / "answers.csv"]
     with monkeypatch.context() as patch:
-        patch.setattr("ftcourse.cli.os.replace", replace_but(tmp_path / "answers.csv"))
+        patch.setattr("ftcourse.engine.answers.os.replace", replace_but(tmp_path / "answers.csv"))
         ask(*words, code=1)
     next(tmp_path.glob("*.part")).unlink()
     ask(*words)
@@ -320,11 +323,14 @@ def test_counts_without_their_answers_are_not_believed(reviews, tiny, tmp_path, 
 
 
 def test_each_language_and_table_has_a_part_of_its_own(reviews, tiny, tmp_path):
-    call = {"out": tmp_path / "a.csv", "model": Path(tiny), "table": reviews, "columns": ["review"], "raw": False}
-    first = cli.part_of(**call, lang="zh")
-    assert first == cli.part_of(**call, lang="zh") != cli.part_of(**call, lang="zh-Hant")
+    def part(lang, **more):
+        asked = answers.Asked(TableFile(reviews), ["review"], lang=lang, **more)
+        return answers.part_of(tmp_path / "a.csv", Path(tiny), asked)
+
+    first = part("zh")
+    assert len({first, part("zh"), part("zh-Hant"), part("zh", keep=["stars"])}) == 3
     reviews.write_text("review\nanother\n")
-    assert first != cli.part_of(**call, lang="zh")
+    assert first != part("zh")
 
 
 @pytest.mark.parametrize("code", [0, 3])
