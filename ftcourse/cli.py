@@ -296,8 +296,8 @@ def export(
 @app.command("hub", help=say("hub_command"))
 def serve_hub(
     folder: Annotated[Path, typer.Option(help=say("hub_folder"))],
-    host: Annotated[str, typer.Option(help=say("hub_host"))] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help=say("hub_port"), min=0, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(help=say("host"))] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help=say("port"), min=0, max=65535)] = 8000,
     lang: Lang = DEFAULT_LANG,
     token: Annotated[list[str] | None, typer.Option(help=say("hub_token"))] = None,
 ) -> None:
@@ -328,6 +328,31 @@ def serve_hub(
         except KeyboardInterrupt:
             pass
         typer.echo(say("hub_stopped", folder=folder))
+
+
+@app.command("serve", help=say("serve"))
+def serve_model(
+    model: Annotated[Path, typer.Argument(help=say("model_dir"))],
+    host: Annotated[str, typer.Option(help=say("host"))] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help=say("port"), min=0, max=65535)] = 8000,
+    lang: Lang = DEFAULT_LANG,
+    origin: Annotated[list[str] | None, typer.Option(help=say("serve_origin"))] = None,
+    threshold: Annotated[float, typer.Option(help=say("threshold"))] = 0.5,
+) -> None:
+    with told(lang):
+        from ftcourse.room.settings import addresses
+        from ftcourse.service.serve import is_local, serve
+
+        def ready(port: int) -> None:
+            urls = [f"http://{f'[{one}]' if ':' in one else one}:{port}" for one in addresses(host)]
+            typer.echo(say("serving", model=model, url=urls[0]))
+            if not is_local(host):
+                typer.echo(say("serving_all", urls=", ".join(urls)), err=True)
+            sys.stdout.flush()
+
+        with suppress(KeyboardInterrupt):
+            serve(model, host=host, port=port, lang=lang, origins=origin or (), ready=ready, threshold=threshold)
+        typer.echo(say("serve_stopped"))
 
 
 @app.command(help=say("get"))
