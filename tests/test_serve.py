@@ -83,7 +83,7 @@ def close_to(found: list[dict], predictor, *texts) -> bool:
     right = answers(predictor.predict(*texts).probabilities, predictor.model.config, predictor.threshold)
     for one, other in zip(found, right, strict=True):
         for name in other:
-            if isinstance(other[name], float) or isinstance(other[name], dict):
+            if isinstance(other[name], float | dict):
                 assert one[name] == pytest.approx(other[name], abs=2e-5)
             else:
                 assert one[name] == other[name]
