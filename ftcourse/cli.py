@@ -136,8 +136,9 @@ def tell_encoding(source: dict, *, err: bool = False) -> None:
 def predict(
     model: Annotated[Path, typer.Argument(help=say("model_dir"))],
     table: Annotated[Path, typer.Argument(help=say("table_or_pipe"), allow_dash=True)],
-    out: Annotated[Path, typer.Option(help=say("out_file"), allow_dash=True)],
+    *,
     text: Annotated[list[str] | None, typer.Option(help=say("text"))] = None,
+    out: Annotated[Path, typer.Option(help=say("out_file"), allow_dash=True)],
     keep: Annotated[list[str] | None, typer.Option(help=say("keep"))] = None,
     lines: Annotated[bool, typer.Option("--lines", help=say("lines"))] = False,
     lang: Lang = DEFAULT_LANG,
@@ -183,6 +184,31 @@ def leave_pipe() -> None:
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise typer.Exit(0)
+
+
+@app.command("serve", help=say("serve"))
+def serve_model(
+    model: Annotated[Path, typer.Argument(help=say("model_dir"))],
+    host: Annotated[str, typer.Option(help=say("host"))] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help=say("port"), min=0, max=65535)] = 8000,
+    lang: Lang = DEFAULT_LANG,
+    origin: Annotated[list[str] | None, typer.Option(help=say("serve_origin"))] = None,
+    threshold: Annotated[float, typer.Option(help=say("threshold"))] = 0.5,
+) -> None:
+    with told(lang):
+        from ftcourse.room.settings import addresses
+        from ftcourse.service.serve import is_local, serve
+
+        def ready(port: int) -> None:
+            urls = [f"http://{f'[{one}]' if ':' in one else one}:{port}" for one in addresses(host)]
+            typer.echo(say("serving", model=model, url=urls[0]))
+            if not is_local(host):
+                typer.echo(say("serving_all", urls=", ".join(urls)), err=True)
+            sys.stdout.flush()
+
+        with suppress(KeyboardInterrupt):
+            serve(model, host=host, port=port, lang=lang, origins=origin or (), ready=ready, threshold=threshold)
+        typer.echo(say("serve_stopped"))
 
 
 def notebooks(lang: str) -> list[Path]:
@@ -328,31 +354,6 @@ def serve_hub(
         except KeyboardInterrupt:
             pass
         typer.echo(say("hub_stopped", folder=folder))
-
-
-@app.command("serve", help=say("serve"))
-def serve_model(
-    model: Annotated[Path, typer.Argument(help=say("model_dir"))],
-    host: Annotated[str, typer.Option(help=say("host"))] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help=say("port"), min=0, max=65535)] = 8000,
-    lang: Lang = DEFAULT_LANG,
-    origin: Annotated[list[str] | None, typer.Option(help=say("serve_origin"))] = None,
-    threshold: Annotated[float, typer.Option(help=say("threshold"))] = 0.5,
-) -> None:
-    with told(lang):
-        from ftcourse.room.settings import addresses
-        from ftcourse.service.serve import is_local, serve
-
-        def ready(port: int) -> None:
-            urls = [f"http://{f'[{one}]' if ':' in one else one}:{port}" for one in addresses(host)]
-            typer.echo(say("serving", model=model, url=urls[0]))
-            if not is_local(host):
-                typer.echo(say("serving_all", urls=", ".join(urls)), err=True)
-            sys.stdout.flush()
-
-        with suppress(KeyboardInterrupt):
-            serve(model, host=host, port=port, lang=lang, origins=origin or (), ready=ready, threshold=threshold)
-        typer.echo(say("serve_stopped"))
 
 
 @app.command(help=say("get"))

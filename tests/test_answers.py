@@ -370,17 +370,17 @@ def test_whatever_a_cell_holds_answers_join_their_rows_by_order_and_by_what_was_
 
 
 @QUICK
-@given(names=NAMES, data=st.data())
-def test_whatever_is_in_a_csv_stays_as_it_is(names, data, predictor, tmp_path_factory):
+@given(names=NAMES, data=st.data(), separator=st.sampled_from(",;\t"))
+def test_whatever_is_in_a_csv_stays_as_it_is(names, data, separator, predictor, tmp_path_factory):
     names = [*dict.fromkeys(["key", *names, "review"])]
     size = data.draw(st.integers(1, 6))
     records = [
-        {name: data.draw(LETTERS) for name in names} | {"key": str(number), "review": f"text {number}"}
+        {name: data.draw(CELLS) for name in names} | {"key": str(number), "review": f"text {number}"}
         for number in range(size)
     ]
     folder = tmp_path_factory.mktemp("any")
     with open(folder / "new.csv", "w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.DictWriter(file, names)
+        writer = csv.DictWriter(file, names, delimiter=separator)
         writer.writeheader()
         writer.writerows(records)
     rows = open_rows(Asked(TableFile(folder / "new.csv"), ["review"], keep=["all"]), str(folder))

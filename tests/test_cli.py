@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from ftcourse.cli import app
 from ftcourse.engine import answers
 from ftcourse.engine.answers import neutral
+from ftcourse.engine.checks import LANGS
+from ftcourse.engine.messages import catalogue
 from ftcourse.engine.tables import TableFile
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
@@ -235,9 +238,43 @@ def test_learn_runs_a_chapter(tmp_path):
     assert (tmp_path / "en" / "00_start.ipynb").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("command", ["finetune", "predict", "learn", "lab", "export", "doctor"])
+COMMANDS = get_command(app).commands
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example(command):
     assert f"Example: ftcourse {command}" in " ".join(ask(command, "--help").output.split())
+
+
+def test_no_option_is_there_twice_and_all_are_told_in_a_sentence():
+    told = {}
+    for name, command in COMMANDS.items():
+        flags = [flag for one in command.params for flag in (*one.opts, *one.secondary_opts)]
+        assert len({*flags}) == len(flags) and "--lang" in flags
+        helps = {one.name: one.help for one in command.params}
+        assert len({*helps.values()}) == len(helps) and all(text.endswith((".", "...")) for text in helps.values()), (
+            name
+        )
+        for key, text in helps.items():
+            told.setdefault(key, {})[text] = name
+    assert {key for key, texts in told.items() if len(texts) > 1} <= {
+        "out",
+        "folder",
+        "model",
+        "table",
+        "name",
+        "validation",
+    }
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_helps_are_of_one_form_in_each_language(lang):
+    example = {"en": "\n\nExample: ", "ar": "\n\nمثال:\n\n", "zh": "\n\n示例：", "zh-Hant": "\n\n範例："}[lang]
+    for name in COMMANDS:
+        text = catalogue(lang, "cli")["hub_command" if name == "hub" else name]
+        assert f"{example}ftcourse {name}" in text and text.split("\n")[0].endswith(
+            "." if lang in ("en", "ar") else "。"
+        )
 
 
 class Stopping:

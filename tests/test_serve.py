@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from typer.testing import CliRunner
 
-from benchmarks.clients import all_clients
+from benchmarks.clients import Heard, all_clients
 from ftcourse.cli import app as commands
 from ftcourse.engine.checks import LANGS
 from ftcourse.engine.messages import catalogue
@@ -485,7 +485,7 @@ def test_without_a_web_server_it_says_how_to_get_one(tiny, monkeypatch):
 # Many at once
 
 
-def soak(model, log: Path, seconds: float) -> None:
+def soak(model, log: Path, seconds: float) -> Heard:
     """50 clients with texts of mixed lengths: every answer is there, and no error is."""
     predictor, server = Predictor(model), Server(model, log=log)
     known = {}
@@ -501,6 +501,7 @@ def soak(model, log: Path, seconds: float) -> None:
     assert health["status"] == "ok" and health["waiting"] == 0
     code, _, log = server.end()
     assert code == 0 and "Error" not in log and log.count("POST /predict 200") == len(heard.milliseconds)
+    return heard
 
 
 def test_fifty_clients_for_a_moment(tiny, tmp_path):
