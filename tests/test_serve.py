@@ -136,7 +136,7 @@ WRONG = [
     (b"", 422, "is no JSON"),
     (b"{", 422, "is no JSON"),
     (b"\xff\xfe\x00", 422, "is no JSON"),
-    (b"[" * 4000, 422, "is no JSON"),
+    (b"[" * 4999, 422, "is no JSON"),
     (b"[]", 422, "expected an object with texts"),
     (b'{"text": ["Good."]}', 422, "expected an object with texts"),
     (b'{"texts": ["Good."], "treshold": 1}', 422, "unknown field 'treshold'; known: texts, pairs, threshold"),
@@ -163,16 +163,49 @@ def test_what_is_wrong_with_a_request_is_told(asked, body, status, expected):
     assert answer.status_code == status and expected in answer.json()["error"]
 
 
-def test_a_body_whose_length_is_not_told_is_not_read_to_its_end(asked):
-    read = []
+def by_hand(service, receive, headers=()) -> tuple[int, dict]:
+    """The answer of the application itself to a request whose parts come as `receive` gives them."""
+    sent = []
 
-    def endless():
-        for number in range(1000):
-            read.append(number)
-            yield b"x" * 100
+    async def send(part):
+        sent.append(part)
 
-    answer = asked.http.post("/predict", content=endless())
-    assert answer.status_code == 413
+    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": [*headers]}
+    asyncio.run(make_app(service)(scope | {"scheme": "http", "server": ("127.0.0.1", 8000)}, receive, send))
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+def test_a_body_without_end_is_not_heard_to_its_end(asked):
+    heard = []
+
+    async def receive():
+        heard.append(1)
+        return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
+
+    status, content = by_hand(asked.service, receive)
+    assert status == 413 and "more than 5000 bytes" in content["error"] and len(heard) == 101
+    status, content = by_hand(asked.service, receive, [(b"content-length", b"10000000")])
+    assert status == 413 and len(heard) == 101
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(asked):
+    async def receive():
+        await asyncio.sleep(60)
+
+    one = Asked(asked.service.predictor, limits=Limits(seconds=0.05))
+    status, content = by_hand(one.service, receive)
+    assert status == 408 and "not there after 0.05 seconds" in content["error"]
+    one.close()
+
+
+def test_a_client_that_leaves_is_no_error(asked):
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    asked.lines.clear()
+    with pytest.raises(ValueError):
+        by_hand(asked.service, receive)
+    assert len(asked.lines) == 1 and "POST /predict 400" in asked.lines[0]
 
 
 @pytest.mark.parametrize("lang", LANGS)

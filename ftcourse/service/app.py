@@ -26,6 +26,7 @@ from ftcourse.service.questions import Limits, Question, Refused, form_question,
 from ftcourse.service.worker import Full, Worker
 
 DIGITS = 6  # of a probability
+PATIENCE = 20  # times the limit of a body: so much is heard before it is refused
 USUAL = Limits()
 LOCAL = {"Content-Security-Policy": HEADERS["Content-Security-Policy"] + "; form-action 'self'"}
 
@@ -110,18 +111,21 @@ def answers(probabilities: np.ndarray, config, threshold: float) -> list[dict]:
 
 async def body_of(request: Request, limits: Limits) -> bytes:
     """The body of a request; it is refused where it is too long, or too slow."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limits.bytes:
+    length, body, size = request.headers.get("content-length", ""), bytearray(), 0
+    if length.isdecimal() and int(length) > PATIENCE * limits.bytes:
         raise Refused(413, "long_body", most=limits.bytes)
-    body = bytearray()
     try:
         async with asyncio.timeout(limits.seconds):
             async for chunk in request.stream():
-                body += chunk
-                if len(body) > limits.bytes:
-                    raise Refused(413, "long_body", most=limits.bytes)
+                size += len(chunk)
+                if size <= limits.bytes:
+                    body += chunk
+                elif size > PATIENCE * limits.bytes:  # many clients read an answer only when they have sent all
+                    break
     except TimeoutError:
         raise Refused(408, "slow", seconds=limits.seconds) from None
+    if size > limits.bytes:
+        raise Refused(413, "long_body", most=limits.bytes)
     return bytes(body)
 
 
