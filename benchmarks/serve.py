@@ -15,11 +15,9 @@ from benchmarks.measure import compare, report, take_turns
 from ftcourse.kit import Kit
 
 CLIENTS, SECONDS, ROUNDS = 50, 20, 3
-OURS, OTHER = "ftcourse serve", "one pipeline call a request"
-COMMANDS = {
-    OURS: ["-m", "ftcourse.cli", "serve", "{model}", "--port", "0"],
-    OTHER: ["-m", "benchmarks.serve", "{model}"],
-}
+OURS, QUICK, OTHER = "ftcourse serve", "ftcourse serve --precision auto", "one pipeline call a request"
+SERVE = ["-m", "ftcourse.cli", "serve", "{model}", "--port", "0"]
+COMMANDS = {OURS: SERVE, QUICK: [*SERVE, "--precision", "auto"], OTHER: ["-m", "benchmarks.serve", "{model}"]}
 
 
 @contextmanager

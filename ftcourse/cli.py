@@ -194,6 +194,7 @@ def serve_model(
     lang: Lang = DEFAULT_LANG,
     origin: Annotated[list[str] | None, typer.Option(help=say("serve_origin"))] = None,
     threshold: Annotated[float, typer.Option(help=say("threshold"))] = 0.5,
+    precision: Annotated[str, typer.Option(help=say("precision"))] = "no",
 ) -> None:
     with told(lang):
         from ftcourse.room.settings import addresses
@@ -207,7 +208,8 @@ def serve_model(
             sys.stdout.flush()
 
         with suppress(KeyboardInterrupt):
-            serve(model, host=host, port=port, lang=lang, origins=origin or (), ready=ready, threshold=threshold)
+            how = {"threshold": threshold, "precision": precision}
+            serve(model, host=host, port=port, lang=lang, origins=origin or (), ready=ready, **how)
         typer.echo(say("serve_stopped"))
 
 

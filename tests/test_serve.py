@@ -495,6 +495,7 @@ def test_when_it_is_told_to_end_it_first_answers_what_was_asked(tiny, tmp_path, 
     [
         (["{tmp}/none"], 2, "no model could be loaded"),
         (["{tiny}", "--threshold", "7"], 2, "threshold is 7"),
+        (["{tiny}", "--precision", "8"], 2, "unknown precision '8'"),
         (["{tiny}", "--port", "{taken}"], 1, "cannot listen at 127.0.0.1"),
         (["{tiny}", "--host", "no such host"], 1, "cannot listen at"),
         (["{tiny}", "--lang", "tlh"], 2, "unknown language"),
