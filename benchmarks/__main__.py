@@ -9,7 +9,8 @@ from transformers.utils import logging
 from benchmarks import figures
 
 NAMES = {
-    name: f"benchmarks.{name}" for name in ("train", "train22m", "predict", "tokenize", "load", "course", "processes")
+    name: f"benchmarks.{name}"
+    for name in ("train", "train22m", "predict", "tokenize", "load", "course", "processes", "serve")
 } | {"import": "benchmarks.imports", "memory": "benchmarks.memory"}
 
 

@@ -1,11 +1,7 @@
 """The command line. Exit codes: 0 done, 1 the run failed, 2 the call was wrong."""
 
-import csv
-import hashlib
-import json
 import os
 import platform
-import re
 import shutil
 import signal
 import subprocess
@@ -23,11 +19,9 @@ import typer
 
 import ftcourse
 from ftcourse.engine.checks import LANGS
-from ftcourse.engine.folders import only_file, reason, written_whole
+from ftcourse.engine.folders import reason
 from ftcourse.engine.messages import in_words, language, message, speaking
 
-NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 DEFAULT_LANG = language()
 PACKAGE = Path(__file__).parent
 GLOSSARY = "glossary.md"  # the chapters link to it
@@ -107,7 +101,7 @@ def finetune(
     resume: Annotated[bool, typer.Option("--resume", help=say("resume"))] = False,
     multi_label: Annotated[bool | None, typer.Option("--multi-label/--one-label", help=say("multi_label"))] = None,
     class_weights: Annotated[str | None, typer.Option(help=say("class_weights"))] = None,
-    keep: Annotated[str | None, typer.Option(help=say("keep"), show_default="last")] = None,
+    keep: Annotated[str | None, typer.Option(help=say("keep_best"), show_default="last")] = None,
     patience: Annotated[int | None, typer.Option(help=say("patience"))] = None,
     regression: Annotated[bool, typer.Option("--regression", help=say("regression"))] = False,
     max_length: Length = None,
@@ -163,122 +157,21 @@ def validation_of(share: float | None, file: Path | None, encoding: str | None, 
     return TableFile(file, encoding, sheet if file.suffix.lower().startswith(".xls") else None)
 
 
-def tell_encoding(source: dict) -> None:
+def tell_encoding(source: dict, *, err: bool = False) -> None:
     """One line about the encoding in which a table was read, where it is none that goes without saying."""
     if source["encoding"] not in ("utf-8", "utf-8-sig", "parquet", "xlsx"):
-        typer.echo(say("read_as", name=source["name"], encoding=source["encoding"]))
-
-
-def neutral(cell: object) -> str:
-    """A cell that no spreadsheet takes for a formula: with an apostrophe in front where it began like one.
-
-    >>> neutral("=1+1"), neutral("1+1"), neutral(None)
-    ("'=1+1", '1+1', '')
-    """
-    text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
-
-
-def answer_columns(config, columns: list[str]) -> list[str]:
-    """The names of the columns for the answers, none of which is among the `columns` of the texts.
-
-    >>> from transformers import PretrainedConfig
-    >>> answer_columns(PretrainedConfig(), ["review"]), answer_columns(PretrainedConfig(), ["label"])
-    (['label', 'probability'], ['label (2)', 'probability'])
-    """
-    several = [f"probability: {config.id2label[number]}" for number in range(config.num_labels)]
-    kinds = {"multi_label_classification": ["label", *several], "regression": ["label"]}
-    names = []
-    for name in kinds.get(config.problem_type, ["label", "probability"]):
-        free = [name, *(f"{name} ({number})" for number in range(2, len(columns) + len(several) + 3))]
-        names.append(next(one for one in free if one not in (*columns, *names)))
-    return names
-
-
-def answer_cells(found, config) -> list[tuple[str, ...]]:
-    """What goes into those columns for each answer of a predictor."""
-    if config.problem_type == "regression":
-        return [(f"{number:.4f}",) for number in found.labels]
-    if config.problem_type == "multi_label_classification":
-        apart = not any(";" in name for name in config.id2label.values())
-        cells = [";".join(names) if apart else json.dumps(names, ensure_ascii=False) for names in found.labels]
-        return [(cell, *(f"{one:.4f}" for one in row)) for cell, row in zip(cells, found.probabilities, strict=True)]
-    return [(label, f"{one:.4f}") for label, one in zip(found.labels, found.probabilities.max(axis=1), strict=True)]
-
-
-def answer_batch(predictor, batch: dict, columns: list[str]) -> list[tuple]:
-    """For each row its texts, its label and how probable it is; a row with a gap has neither."""
-    rows = list(zip(*(batch[name] for name in columns), strict=True))
-    good = [number for number, row in enumerate(rows) if all(text and text.strip() for text in row)]
-    config = predictor.model.config
-    answers = [("",) * len(answer_columns(config, columns))] * len(rows)
-    if good:
-        found = predictor.predict(*zip(*(rows[number] for number in good), strict=True))
-        for number, cells in zip(good, answer_cells(found, config), strict=True):
-            answers[number] = cells
-    return [(*row, *answer) for row, answer in zip(rows, answers, strict=True)]
-
-
-def part_of(
-    out: Path, model: Path, table: Path, columns: list[str], raw: bool, lang: str, how: tuple = (None, None, 0.5)
-) -> Path:
-    """Where the answers go until all are there: for the same call, and the same in model and table, the same file."""
-    from ftcourse.engine.contents import bytes_hash, content_hash
-
-    call = json.dumps([str(model), bytes_hash(model), str(table), content_hash(table), columns, raw, lang, how])
-    return out.with_name(f".{out.name}.{hashlib.sha256(call.encode()).hexdigest()[:8]}.part")
-
-
-def progress(part: Path) -> dict[str, int]:
-    """How far an earlier run came: counts of rows, answers and harmless cells, and the length of the file then."""
-    try:
-        counts = json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))
-        return counts if part.stat().st_size >= counts["bytes"] else {}
-    except (OSError, ValueError):
-        return {}
-
-
-def note_progress(part: Path, counts: dict[str, int]) -> None:
-    """Keep the counts beside the part, whole or not at all."""
-    with written_whole(part.with_suffix(".json")) as fresh:
-        fresh.write_text(json.dumps(counts), encoding="utf-8")
-
-
-def write_answers(part: Path, rows, predictor, columns: list[str], raw: bool) -> dict[str, int]:
-    """Write the answers for all rows to a CSV, some at a time, after those that are there; returns the counts."""
-    from tqdm.auto import tqdm
-
-    counts = {"rows": 0, "answered": 0, "cells": 0} | progress(part)
-    done = counts["rows"]
-    if done:
-        os.truncate(part, counts["bytes"])
-    with (
-        open(part, "a" if done else "w", encoding="utf-8-sig", newline="") as file,
-        tqdm(initial=done, total=len(rows), unit=f" {say('predicting')}", disable=not sys.stderr.isatty()) as bar,
-    ):
-        writer = csv.writer(file)
-        if not done:
-            named = [*columns, *answer_columns(predictor.model.config, columns)]
-            writer.writerow([*map(str if raw else neutral, named)])
-        for batch in (rows[start : start + 1000] for start in range(done, len(rows), 1000)):
-            for row in answer_batch(predictor, batch, list(batch)):
-                cells = ["" if cell is None else cell for cell in row] if raw else [neutral(cell) for cell in row]
-                counts["rows"] += 1
-                counts["answered"] += bool(row[-1])
-                counts["cells"] += sum(cell != (given or "") for cell, given in zip(cells, row, strict=True))
-                writer.writerow(cells)
-            file.flush()
-            note_progress(part, counts | {"bytes": file.buffer.tell()})
-            bar.update(len(batch["text"]))
-    return counts
+        typer.echo(say("read_as", name=source["name"], encoding=source["encoding"]), err=err)
 
 
 @app.command(help=say("predict"))
 def predict(
     model: Annotated[Path, typer.Argument(help=say("model_dir"))],
-    table: Table,
-    text: Text,
-    out: Annotated[Path, typer.Option(help=say("out_file"))],
+    table: Annotated[Path, typer.Argument(help=say("table_or_pipe"), allow_dash=True)],
+    *,
+    text: Annotated[list[str] | None, typer.Option(help=say("text"))] = None,
+    out: Annotated[Path, typer.Option(help=say("out_file"), allow_dash=True)],
+    keep: Annotated[list[str] | None, typer.Option(help=say("keep"))] = None,
+    lines: Annotated[bool, typer.Option("--lines", help=say("lines"))] = False,
     lang: Lang = DEFAULT_LANG,
     raw: Annotated[bool, typer.Option("--raw", help=say("raw"))] = False,
     force: Annotated[bool, typer.Option("--force", help=say("force"))] = False,
@@ -288,37 +181,69 @@ def predict(
     encoding: Encoding = None,
     sheet: Sheet = None,
 ) -> None:
-    with told(lang, "stopped_answers"), only_file(out):
-        from ftcourse.engine.progress import quiet_libraries
-        from ftcourse.engine.tables import TableFile, read_texts
-        from ftcourse.inference import Predictor
+    piped = str(out) == "-"
+    with told(lang, "stopped_nothing" if piped else "stopped_answers"):
+        from ftcourse.engine import answers
+        from ftcourse.engine.tables import TableFile
 
-        if out.exists() and not force:
+        if not text and not lines:
+            raise ValueError(say("needs_text"))
+        if not piped and out.exists() and not force:
             raise FileExistsError(say("file_exists", name=str(out)))
-        part = part_of(out, model, table, text, raw, lang, (encoding, sheet, threshold, max_length, windows))
-        work = out.with_name(f".{out.name}.work")
-        try:
-            part.touch()
-            with quiet_libraries():
-                rows, source = read_texts(TableFile(table, encoding, sheet), text, lang, str(work))
-                predictor = Predictor(model, threshold=threshold, max_length=max_length, windows=windows)
-                counts = write_answers(part, rows, predictor, text, raw)
-                os.replace(part, out)
-            part.with_suffix(".json").unlink(missing_ok=True)
-        except OSError as error:
-            values = {"name": str(out), "reason": reason(error)}
-            kept = f" {say('kept')}" if progress(part) else ""
-            raise OSError(say("cannot_write", **values) + kept) from error
-        finally:
-            with suppress(OSError):
-                if not progress(part):
-                    for suffix in (".part", ".json"):
-                        part.with_suffix(suffix).unlink(missing_ok=True)
-            shutil.rmtree(work, ignore_errors=True)
-        tell_encoding(source)
-        typer.echo(say("answered", rows=counts["rows"], answered=counts["answered"], name=out))
+        asked = answers.Asked(
+            TableFile(table, encoding, sheet),
+            columns=text or [answers.LINE],
+            keep=answers.names_in(keep or []),
+            lines=lines,
+            raw=raw,
+            lang=lang,
+            how={"threshold": threshold, "max_length": max_length, "windows": windows},
+        )
+        if piped:
+            found = answers.answers_to_pipe(model, asked, sys.stdout.buffer)
+        else:
+            found = answers.answers_to_file(model, asked, out)
+        if found is None:
+            leave_pipe()
+        counts, source = found
+        tell_encoding(source, err=piped)
+        typer.echo(say("answered_pipe" if piped else "answered", **counts, name=out), err=piped)
         if counts["cells"]:
-            typer.echo(say("neutralised", cells=counts["cells"]))
+            typer.echo(say("neutralised", cells=counts["cells"]), err=piped)
+
+
+def leave_pipe() -> None:
+    """End quietly where nobody reads the standard output any more, as with `| head`."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(0)
+
+
+@app.command("serve", help=say("serve"))
+def serve_model(
+    model: Annotated[Path, typer.Argument(help=say("model_dir"))],
+    host: Annotated[str, typer.Option(help=say("host"))] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help=say("port"), min=0, max=65535)] = 8000,
+    lang: Lang = DEFAULT_LANG,
+    origin: Annotated[list[str] | None, typer.Option(help=say("serve_origin"))] = None,
+    threshold: Annotated[float, typer.Option(help=say("threshold"))] = 0.5,
+    precision: Annotated[str, typer.Option(help=say("precision"))] = "no",
+) -> None:
+    with told(lang):
+        from ftcourse.room.settings import addresses
+        from ftcourse.service.serve import is_local, serve
+
+        def ready(port: int) -> None:
+            urls = [f"http://{f'[{one}]' if ':' in one else one}:{port}" for one in addresses(host)]
+            typer.echo(say("serving", model=model, url=urls[0]))
+            if not is_local(host):
+                typer.echo(say("serving_all", urls=", ".join(urls)), err=True)
+            sys.stdout.flush()
+
+        with suppress(KeyboardInterrupt):
+            how = {"threshold": threshold, "precision": precision}
+            serve(model, host=host, port=port, lang=lang, origins=origin or (), ready=ready, **how)
+        typer.echo(say("serve_stopped"))
 
 
 @app.command("evaluate", help=say("evaluate"))
@@ -461,8 +386,8 @@ def export(
 @app.command("hub", help=say("hub_command"))
 def serve_hub(
     folder: Annotated[Path, typer.Option(help=say("hub_folder"))],
-    host: Annotated[str, typer.Option(help=say("hub_host"))] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help=say("hub_port"), min=0, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(help=say("host"))] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help=say("port"), min=0, max=65535)] = 8000,
     lang: Lang = DEFAULT_LANG,
     token: Annotated[list[str] | None, typer.Option(help=say("hub_token"))] = None,
 ) -> None:

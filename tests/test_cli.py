@@ -12,10 +12,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
-from ftcourse import cli
-from ftcourse.cli import app, neutral
+from ftcourse.cli import app
+from ftcourse.engine import answers
+from ftcourse.engine.answers import neutral
+from ftcourse.engine.checks import LANGS
+from ftcourse.engine.messages import catalogue
+from ftcourse.engine.tables import TableFile
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from tests.tiny import heed_interrupts, tiny_checkpoint
@@ -162,7 +167,7 @@ def test_a_write_that_fails_leaves_the_old_answers(reviews, tmp_path, monkeypatc
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cli, "write_answers", full)
+    monkeypatch.setattr(answers, "write_answers", full)
     words = ("predict", STARS, reviews, "--text", "review", "--out", tmp_path / "answers.csv", "--force")
     assert "No space left on device" in ask(*words, code=1).output
     assert (tmp_path / "answers.csv").read_text() == "old"
@@ -233,9 +238,43 @@ def test_learn_runs_a_chapter(tmp_path):
     assert (tmp_path / "en" / "00_start.ipynb").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("command", ["finetune", "predict", "learn", "lab", "export", "doctor"])
+COMMANDS = get_command(app).commands
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example(command):
     assert f"Example: ftcourse {command}" in " ".join(ask(command, "--help").output.split())
+
+
+def test_no_option_is_there_twice_and_all_are_told_in_a_sentence():
+    told = {}
+    for name, command in COMMANDS.items():
+        flags = [flag for one in command.params for flag in (*one.opts, *one.secondary_opts)]
+        assert len({*flags}) == len(flags) and "--lang" in flags
+        helps = {one.name: one.help for one in command.params}
+        assert len({*helps.values()}) == len(helps) and all(text.endswith((".", "...")) for text in helps.values()), (
+            name
+        )
+        for key, text in helps.items():
+            told.setdefault(key, {})[text] = name
+    assert {key for key, texts in told.items() if len(texts) > 1} <= {
+        "out",
+        "folder",
+        "model",
+        "table",
+        "name",
+        "validation",
+    }
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_helps_are_of_one_form_in_each_language(lang):
+    example = {"en": "\n\nExample: ", "ar": "\n\nمثال:\n\n", "zh": "\n\n示例：", "zh-Hant": "\n\n範例："}[lang]
+    for name in COMMANDS:
+        text = catalogue(lang, "cli")["hub_command" if name == "hub" else name]
+        assert f"{example}ftcourse {name}" in text and text.split("\n")[0].endswith(
+            "." if lang in ("en", "ar") else "。"
+        )
 
 
 class Stopping:
@@ -269,7 +308,8 @@ def test_answers_that_were_written_are_kept_and_the_same_command_goes_on(tiny, t
         file.write("half a li")
     asked = []
     monkeypatch.setattr(
-        "ftcourse.cli.answer_batch", lambda *batch, answer=cli.answer_batch: asked.append(1) or answer(*batch)
+        "ftcourse.engine.answers.answer_batch",
+        lambda *batch, answer=answers.answer_batch: asked.append(1) or answer(*batch),
     )
     said = ask(*words, tmp_path / "answers.csv").output
     assert len(asked) == 2 and "2500" in said
@@ -291,7 +331,7 @@ def test_an_output_that_lacks_the_letters_is_no_failure():
 def test_answers_that_are_all_there_but_not_moved_are_moved_by_the_same_command(reviews, tiny, tmp_path, monkeypatch):
     words = ["predict", tiny, reviews, "--text", "review", "--out", tmp_path / "answers.csv"]
     with monkeypatch.context() as patch:
-        patch.setattr("ftcourse.cli.os.replace", replace_but(tmp_path / "answers.csv"))
+        patch.setattr("ftcourse.engine.answers.os.replace", replace_but(tmp_path / "answers.csv"))
         ask(*words, code=1)
     ask(*words)
     assert len(pd.read_csv(tmp_path / "answers.csv")) == 40
@@ -312,7 +352,7 @@ def replace_but(target, move=os.replace):
 def test_counts_without_their_answers_are_not_believed(reviews, tiny, tmp_path, monkeypatch):
     words = ["predict", tiny, reviews, "--text", "review", "--out", tmp_path / "answers.csv"]
     with monkeypatch.context() as patch:
-        patch.setattr("ftcourse.cli.os.replace", replace_but(tmp_path / "answers.csv"))
+        patch.setattr("ftcourse.engine.answers.os.replace", replace_but(tmp_path / "answers.csv"))
         ask(*words, code=1)
     next(tmp_path.glob("*.part")).unlink()
     ask(*words)
@@ -320,11 +360,14 @@ def test_counts_without_their_answers_are_not_believed(reviews, tiny, tmp_path, 
 
 
 def test_each_language_and_table_has_a_part_of_its_own(reviews, tiny, tmp_path):
-    call = {"out": tmp_path / "a.csv", "model": Path(tiny), "table": reviews, "columns": ["review"], "raw": False}
-    first = cli.part_of(**call, lang="zh")
-    assert first == cli.part_of(**call, lang="zh") != cli.part_of(**call, lang="zh-Hant")
+    def part(lang, **more):
+        asked = answers.Asked(TableFile(reviews), ["review"], lang=lang, **more)
+        return answers.part_of(tmp_path / "a.csv", Path(tiny), asked)
+
+    first = part("zh")
+    assert len({first, part("zh"), part("zh-Hant"), part("zh", keep=["stars"])}) == 3
     reviews.write_text("review\nanother\n")
-    assert first != cli.part_of(**call, lang="zh")
+    assert first != part("zh")
 
 
 @pytest.mark.parametrize("code", [0, 3])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, EvalPrediction, pipeline
 from typer.testing import CliRunner
 
-from ftcourse.cli import answer_columns, app
+from ftcourse.cli import app
+from ftcourse.engine.answers import answer_columns
 from ftcourse.engine.cleaning import ONE_LABEL, SEVERAL, prepare
 from ftcourse.engine.problems import label_scores
 from ftcourse.engine.report import load_report

@@ -1,7 +1,6 @@
 """Runs the server: `python -m ftcourse.room.serve FOLDER LANG PORT [temporary]` is what `start_hub` starts."""
 
 import os
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,24 +12,9 @@ from filelock import FileLock, Timeout
 
 from ftcourse.engine.messages import message
 from ftcourse.room.server import Hub, make_app
+from ftcourse.room.sockets import listen
 
-MANY = 256  # connections that may wait
 GRACE_SECONDS = 5  # for transfers that are under way when the server ends
-
-
-def listen(host: str, port: int, lang: str) -> socket.socket:
-    """A socket at an address; port 0 stands for any that is free. `OSError` says what to do where it is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    if os.name != "nt":
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        raise OSError(message(lang, "room", "error.address", given=f"{host}:{port}", reason=error.strerror)) from error
-    sock.listen(MANY)
-    return sock
 
 
 def serve(

@@ -25,6 +25,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Redire
 from starlette.routing import Route
 
 from ftcourse.room import pages
+from ftcourse.room.frame import HEADERS, reader_lang
 from ftcourse.room.names import KINDS, Refusal, check_name, check_path
 from ftcourse.room.people import People
 from ftcourse.room.shelf import Shelf, put_folders, split_card
@@ -612,7 +613,7 @@ async def unknown(hub: Hub, request: Request) -> Response:
 def home_page(hub: Hub, request: Request) -> Response:
     if request.method == "HEAD":  # somebody asks whether there is a Hub
         return Response()
-    lang = pages.reader_lang(request, hub.lang)
+    lang = reader_lang(request, hub.lang)
     owner = request.path_params.get("owner")
     if owner and (alias := hub.shelf.aliases.get(("models", owner))):
         return RedirectResponse(f"/{alias}")
@@ -620,16 +621,16 @@ def home_page(hub: Hub, request: Request) -> Response:
     listed = {
         kind: [(info, hub.shelf.items.get((kind, info["id"]))) for info in hub.listed(kind, query)] for kind in KINDS
     }
-    return HTMLResponse(pages.home(lang, listed, request, owner, query["search"]), headers=pages.HEADERS)
+    return HTMLResponse(pages.home(lang, listed, request, owner, query["search"]), headers=HEADERS)
 
 
 def repo_page(hub: Hub, request: Request) -> Response:
-    lang, repo = pages.reader_lang(request, hub.lang), hub.repo(request)
+    lang, repo = reader_lang(request, hub.lang), hub.repo(request)
     revision = request.path_params.get("rev", MAIN)
     oid = hub.shelf.resolve(repo, revision)
     item, found = hub.shelf.item(repo), repo.commit(oid)
     _, text = split_card(hub.text(found, "README.md"))
-    return HTMLResponse(pages.card(lang, repo, revision, oid, found, text, item, request), headers=pages.HEADERS)
+    return HTMLResponse(pages.card(lang, repo, revision, oid, found, text, item, request), headers=HEADERS)
 
 
 def blob_page(hub: Hub, request: Request) -> Response:
@@ -643,10 +644,10 @@ def address(request: Request, kind: str, repo_id: str) -> str:
 
 def refused(hub: Hub, request: Request, refusal: Refusal, **more) -> Response:
     """An answer that says what was given, what was expected and what to do, as clients and browsers show it."""
-    lang = pages.reader_lang(request, hub.lang)
+    lang = reader_lang(request, hub.lang)
     words = refusal.words(lang)
     if "text/html" in request.headers.get("accept", "") and request.method == "GET":
-        return HTMLResponse(pages.trouble(lang, words, request), refusal.status, headers=pages.HEADERS)
+        return HTMLResponse(pages.trouble(lang, words, request), refusal.status, headers=HEADERS)
     response = JSONResponse({"error": words} | more, refusal.status)
     response.raw_headers.append((b"x-error-message", " ".join(words.split()).encode("utf-8")))
     if refusal.code:

@@ -1,0 +1,426 @@
+"""Answers for the rows of a table: some rows at a time, after those that an earlier run wrote, with the columns that
+they are to keep; from a pipe and to one."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+
+from ftcourse.engine.contents import bytes_hash, content_hash
+from ftcourse.engine.encodings import find_encoding
+from ftcourse.engine.folders import only_file, reason, written_whole
+from ftcourse.engine.formats import kind_of, unpacked
+from ftcourse.engine.messages import language, message, trouble
+from ftcourse.engine.names import chosen_columns
+from ftcourse.engine.tables import TableFile, open_table, plain_rows, written
+
+NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+NAME = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?=[,\uff0c\u060c]|$)|([^,\uff0c\u060c]+)')  # commas of three scripts
+ALL = "all"
+PIPE = "-"
+LINE = "text"  # the column that lines are in
+TOGETHER = 1000  # rows that are answered, written and counted in one go
+
+
+def neutral(cell: object) -> str:
+    """A cell that no spreadsheet takes for a formula: with an apostrophe in front where it began like one.
+
+    >>> neutral("=1+1"), neutral("1+1"), neutral(None)
+    ("'=1+1", '1+1', '')
+    """
+    text = "" if cell is None else str(cell)
+    return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
+
+
+def names_in(given: Sequence[str]) -> list[str]:
+    """The names of columns in what was given, with commas between them; a name with a comma stands in quotation marks.
+
+    >>> names_in(["id, date", "id", '"last, first"'])
+    ['id', 'date', 'last, first']
+    """
+    parts = [part for value in given for part in NAME.findall(value)]
+    names = [quoted.replace('""', '"') or plain.strip() for quoted, plain in parts]
+    return [*dict.fromkeys(name for name in names if name)]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What answers are asked for: for which table and columns of texts, with which columns kept, and how.
+
+    `keep` has names of columns, or "all". With `lines`, the file has a text in each line. `how` goes to `Predictor`.
+
+    >>> Asked(TableFile("new.csv"), ["review"], keep=["id"]).keep
+    ['id']
+    """
+
+    table: TableFile
+    columns: list[str]
+    keep: list[str] = field(default_factory=list)
+    lines: bool = False
+    raw: bool = False
+    lang: str = "en"
+    how: dict = field(default_factory=dict)
+
+
+def answer_columns(config, columns: Sequence[str]) -> list[str]:
+    """The names of the columns for the answers, none of which is among the `columns` beside them.
+
+    >>> from transformers import PretrainedConfig
+    >>> answer_columns(PretrainedConfig(), ["review"]), answer_columns(PretrainedConfig(), ["label"])
+    (['label', 'probability'], ['label (2)', 'probability'])
+    """
+    several = [f"probability: {config.id2label[number]}" for number in range(config.num_labels)]
+    kinds = {"multi_label_classification": ["label", *several], "regression": ["label"]}
+    names = []
+    for name in kinds.get(config.problem_type, ["label", "probability"]):
+        free = [name, *(f"{name} ({number})" for number in range(2, len(columns) + len(several) + 3))]
+        names.append(next(one for one in free if one not in (*columns, *names)))
+    return names
+
+
+def answer_cells(found, config) -> list[tuple[str, ...]]:
+    """What goes into those columns for each answer of a predictor."""
+    if config.problem_type == "regression":
+        return [(f"{number:.4f}",) for number in found.labels]
+    if config.problem_type == "multi_label_classification":
+        apart = not any(";" in name for name in config.id2label.values())
+        cells = [";".join(names) if apart else json.dumps(names, ensure_ascii=False) for names in found.labels]
+        return [(cell, *(f"{one:.4f}" for one in row)) for cell, row in zip(cells, found.probabilities, strict=True)]
+    return [(label, f"{one:.4f}") for label, one in zip(found.labels, found.probabilities.max(axis=1), strict=True)]
+
+
+def answer_batch(predictor, batch: dict[str, list]) -> list[tuple[str, ...]]:
+    """For each row of texts the cells of its answer; they are empty where a text is missing or blank."""
+    rows = list(zip(*batch.values(), strict=True))
+    good = [number for number, row in enumerate(rows) if all(text and text.strip() for text in row)]
+    config = predictor.model.config
+    answers = [("",) * len(answer_columns(config, []))] * len(rows)
+    if good:
+        found = predictor.predict(*zip(*(rows[number] for number in good), strict=True))
+        for number, cells in zip(good, answer_cells(found, config), strict=True):
+            answers[number] = cells
+    return answers
+
+
+def cell_words(value: object) -> str:
+    """A cell of any kind as it is written beside an answer: nothing for a gap; lists, and yes or no, as in JSON.
+
+    >>> [cell_words(value) for value in ("007", 2.5, None, float("nan"), ["a", 1], True)]
+    ['007', '2.5', '', '', '["a", 1]', 'true']
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple | dict | bool | np.bool_):
+        value = bool(value) if isinstance(value, np.bool_) else value
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return ""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The texts of a table, and the table with the columns that stay beside the answers, under the names they get."""
+
+    texts: Dataset
+    table: Dataset | pd.DataFrame
+    columns: dict[str, str]  # new names by those in the table
+    source: dict
+
+    def beside(self, start: int, stop: int) -> list[tuple[str, ...]]:
+        """The cells of some rows that stay beside the answers."""
+        names = [*self.columns]
+        if isinstance(self.table, pd.DataFrame):
+            columns = [self.table[name].iloc[start:stop].tolist() for name in names]
+        else:
+            part = self.table.with_format("arrow").select_columns(names)[start:stop]
+            columns = [self.named(name, shortest(part[name])) for name in names]
+        return list(zip(*([cell_words(value) for value in column] for column in columns), strict=True))
+
+    def named(self, column: str, values: list) -> list:
+        """Values of a column; numbers that stand for names of labels as these."""
+        names = getattr(self.table.features[column], "names", None)
+        if not names:
+            return values
+        return [names[one] if isinstance(one, int) and 0 <= one < len(names) else None for one in values]
+
+
+def shortest(column) -> list:
+    """The values of an Arrow column; numbers of 32 bits with as few digits as tell them apart.
+
+    >>> import pyarrow as pa
+    >>> shortest(pa.chunked_array([pa.array([0.1, None], pa.float32())]))
+    [np.float32(0.1), None]
+    """
+    values = column.to_pylist()
+    if str(column.type) in ("float", "halffloat"):
+        kind = np.float32 if str(column.type) == "float" else np.float16
+        return [None if value is None else kind(value) for value in values]
+    return values
+
+
+def line_rows(asked: Asked, work: str) -> tuple[Dataset, dict]:
+    """The lines of a file as a table of one column, and where they came from; a blank line is a gap.
+
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.txt").write_text("Good, really.\\n\\nBad.\\n")
+    ...     line_rows(Asked(TableFile(Path(folder, "a.txt")), ["text"], lines=True), folder)[0]["text"][:]
+    ['Good, really.', None, 'Bad.']
+    """
+    table, source = asked.table, {"name": asked.table.name, "columns": [*asked.columns]}
+    path = Path(table.path)
+    if len(asked.columns) != 1:
+        raise trouble("lines_pairs", given=", ".join(map(repr, asked.columns)))
+    if path.is_dir():
+        raise trouble("folder", name=str(path))
+    if not path.exists():
+        raise trouble("no_file", name=str(path))
+    if table.sheet is not None:
+        raise trouble("no_sheets", name=table.name, given=table.sheet)
+    path = unpacked(path, Path(work)) if path.stat().st_size else path
+    if not path.stat().st_size:
+        raise trouble("empty_file", name=table.name)
+    if (kind := kind_of(path)) != "text":
+        raise trouble("foreign", name=table.name, kind=kind)
+    encoding = find_encoding(path, asked.lang, table.encoding)
+    with open(path, encoding=encoding) as file:
+        lines = ((number, [line.removesuffix("\n")]) for number, line in enumerate(file, 1))
+        rows = written(chained((0, asked.columns), lines), source, work)
+    return rows, source | {"encoding": encoding}
+
+
+def chained(first: tuple, rest: Iterator[tuple]) -> Iterator[tuple]:
+    """One thing, and then the rest."""
+    yield first
+    yield from rest
+
+
+def open_rows(asked: Asked, work: str) -> Rows:
+    """The texts that are asked about, and what stays beside their answers; each column once, those kept in front.
+
+    Raises `ValueError`, listing the columns there are, where one is missing.
+
+    >>> table = TableFile("new.csv")
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "new.csv").write_text("id,review\\n7,Good.\\n")
+    ...     rows = open_rows(Asked(TableFile(Path(folder, "new.csv")), ["review"], keep=["id"]), folder)
+    ...     rows.columns, rows.beside(0, 1)
+    ({'id': 'id', 'review': 'review'}, [('7', 'Good.')])
+    """
+    if len(asked.columns) not in (1, 2):
+        raise trouble("text_type", given=repr(asked.columns))
+    if len({*asked.columns}) < len(asked.columns):
+        raise trouble("same_column", given=asked.columns[0])
+    named = [] if ALL in asked.keep else asked.keep
+    wanted = [*dict.fromkeys((*asked.columns, *named))]
+    try:
+        table, source = line_rows(asked, work) if asked.lines else open_table(asked.table, wanted, asked.lang, work)
+    except (OSError, UnicodeError) as error:
+        raise trouble("unreadable", name=asked.table.name, reason=reason(error)) from error
+    names = [*(table.columns if isinstance(table, pd.DataFrame) else table.column_names)]
+    found = dict(zip(wanted, chosen_columns(names, source | {"columns": wanted}), strict=True))
+    first = {name: name for name in names} if ALL in asked.keep else {found[name]: name for name in named}
+    columns = first | {found[name]: name for name in asked.columns if found[name] not in first}
+    source = source | {"columns": [*asked.columns]}
+    return Rows(plain_rows(table, source, ("text", "text_pair")[: len(asked.columns)]), table, columns, source)
+
+
+@dataclass
+class Writer:
+    """Writes rows of answers, and counts rows, answers and the cells that it made harmless."""
+
+    file: io.TextIOBase
+    raw: bool
+    ends: str = "\r\n"
+    counts: dict[str, int] = field(default_factory=lambda: {"rows": 0, "answered": 0, "cells": 0})
+
+    def head(self, names: Sequence[str]) -> None:
+        """The names of the columns."""
+        self.write([*map(str if self.raw else neutral, names)])
+
+    def rows(self, rows: Iterator[tuple[str, ...]]) -> None:
+        """Rows, the last cell of which is empty where there is no answer."""
+        for row in rows:
+            cells = row if self.raw else [neutral(cell) for cell in row]
+            self.counts["rows"] += 1
+            self.counts["answered"] += bool(row[-1])
+            self.counts["cells"] += sum(cell != given for cell, given in zip(cells, row, strict=True))
+            self.write(cells)
+
+    def write(self, cells: Sequence[str]) -> None:
+        """One line of a CSV."""
+        csv.writer(self.file, lineterminator=self.ends).writerow(cells)
+
+
+def answer_rows(rows: Rows, predictor, writer: Writer, done: int = 0) -> Iterator[int]:
+    """Write the answers of all rows after the first `done`, and say after each batch how many it had."""
+    if not done:
+        names = [*rows.columns.values()]
+        writer.head([*names, *answer_columns(predictor.model.config, names)])
+    for start in range(done, len(rows.texts), TOGETHER):
+        batch = rows.texts[start : start + TOGETHER]
+        answers, beside = answer_batch(predictor, batch), rows.beside(start, start + TOGETHER)
+        writer.rows((*cells, *answer) for cells, answer in zip(beside, answers, strict=True))
+        yield len(answers)
+
+
+def part_of(out: Path, model: Path, asked: Asked, content: str | None = None) -> Path:
+    """Where the answers go until all are there: for the same call, and the same in model and table, the same file.
+
+    What came through a pipe is told by its `content`.
+    """
+    table = [content] if content else [str(asked.table.path), content_hash(asked.table)]
+    how = [asked.columns, asked.keep, asked.lines, asked.raw, asked.lang, asked.table.encoding, asked.table.sheet]
+    call = json.dumps([str(model), bytes_hash(model), table, how, asked.how])
+    return out.with_name(f".{out.name}.{hashlib.sha256(call.encode()).hexdigest()[:8]}.part")
+
+
+def progress(part: Path) -> dict[str, int]:
+    """How far an earlier run came: counts of rows, answers and harmless cells, and the length of the file then."""
+    try:
+        counts = json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))
+        return counts if part.stat().st_size >= counts["bytes"] else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def note_progress(part: Path, counts: dict[str, int]) -> None:
+    """Keep the counts beside the part, whole or not at all."""
+    with written_whole(part.with_suffix(".json")) as fresh:
+        fresh.write_text(json.dumps(counts), encoding="utf-8")
+
+
+def make_bar(rows: Rows, done: int = 0):
+    """A progress bar, on the error output, where that is a terminal."""
+    from tqdm.auto import tqdm
+
+    unit = f" {message(language(), 'cli', 'predicting')}"
+    return tqdm(initial=done, total=len(rows.texts), unit=unit, disable=not sys.stderr.isatty())
+
+
+def write_answers(part: Path, rows: Rows, predictor, raw: bool) -> dict[str, int]:
+    """Write the answers for all rows to a CSV, some at a time, after those that are there; returns the counts."""
+    before = progress(part)
+    done = before.get("rows", 0)
+    if done:
+        os.truncate(part, before["bytes"])
+    with open(part, "a" if done else "w", encoding="utf-8-sig", newline="") as file, make_bar(rows, done) as bar:
+        writer = Writer(file, raw)
+        writer.counts |= {name: before[name] for name in writer.counts if name in before}
+        for count in answer_rows(rows, predictor, writer, done):
+            file.flush()
+            note_progress(part, writer.counts | {"bytes": file.buffer.tell()})
+            bar.update(count)
+    return writer.counts
+
+
+def spooled(stream: io.BufferedIOBase, folder: Path) -> tuple[Path, str]:
+    """A file with all that comes through a pipe, and the hash of its content.
+
+    >>> with TemporaryDirectory() as folder:
+    ...     spooled(io.BytesIO(b"review\\nGood.\\n"), Path(folder))[0].name
+    'stdin.txt'
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target, digest = folder / "stdin.txt", hashlib.sha256()
+    with open(target, "wb") as file:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+            file.write(block)
+    return target, digest.hexdigest()
+
+
+def from_pipe(asked: Asked, folder: Path) -> tuple[Asked, str | None]:
+    """The same with the table in a file, where it comes through standard input; and then the hash of its content."""
+    if str(asked.table.path) != PIPE:
+        return asked, None
+    path, content = spooled(sys.stdin.buffer, folder)
+    table = TableFile(path, asked.table.encoding, asked.table.sheet)
+    return Asked(**(vars(asked) | {"table": table})), content
+
+
+def answers_to_file(model: Path, asked: Asked, out: Path) -> tuple[dict[str, int], dict]:
+    """Write the answers into a new file, and return the counts and where the table came from.
+
+    What is written of them stays, where the work is stopped: the same call goes on from there.
+    """
+    with only_file(out):
+        return written_answers(model, asked, out)
+
+
+def written_answers(model: Path, asked: Asked, out: Path) -> tuple[dict[str, int], dict]:
+    """The same, where nobody else writes to the file."""
+    from ftcourse.engine.progress import quiet_libraries
+    from ftcourse.inference import Predictor
+
+    part, work = None, out.with_name(f".{out.name}.work")
+    try:
+        asked, content = from_pipe(asked, work)
+        part = part_of(out, model, asked, content)
+        part.touch()
+        with quiet_libraries():
+            rows = open_rows(asked, str(work))
+            counts = write_answers(part, rows, Predictor(model, **asked.how), asked.raw)
+            os.replace(part, out)
+        part.with_suffix(".json").unlink(missing_ok=True)
+    except OSError as error:
+        values = {"name": str(out), "reason": reason(error)}
+        kept = f" {message(language(), 'cli', 'kept')}" if part and progress(part) else ""
+        raise OSError(message(language(), "cli", "cannot_write", **values) + kept) from error
+    finally:
+        with suppress(OSError):
+            if part and not progress(part):
+                for suffix in (".part", ".json"):
+                    part.with_suffix(suffix).unlink(missing_ok=True)
+        shutil.rmtree(work, ignore_errors=True)
+    return counts, rows.source
+
+
+def answers_to_pipe(model: Path, asked: Asked, stream: io.BufferedIOBase) -> tuple[dict[str, int], dict] | None:
+    """Write the answers to a binary stream, in UTF-8 with plain line ends; None where nobody reads on."""
+    from ftcourse.engine.progress import quiet_libraries
+    from ftcourse.inference import Predictor
+
+    with TemporaryDirectory(prefix="ftcourse-") as work, quiet_libraries():
+        asked, _ = from_pipe(asked, Path(work))
+        rows = open_rows(asked, work)
+        predictor = Predictor(model, **asked.how)
+        file = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+        try:
+            writer = Writer(file, asked.raw, ends="\n")
+            with make_bar(rows) as bar:
+                for count in answer_rows(rows, predictor, writer):
+                    file.flush()
+                    bar.update(count)
+            return writer.counts, rows.source
+        except OSError as error:
+            if is_closed(error):
+                return None
+            values = {"name": PIPE, "reason": reason(error)}
+            raise OSError(message(language(), "cli", "cannot_write", **values)) from error
+        finally:
+            with suppress(OSError, ValueError):
+                file.detach()
+
+
+def is_closed(error: OSError) -> bool:
+    """Whether an error says that nobody reads a pipe any more; Windows has another one for that.
+
+    >>> is_closed(BrokenPipeError(32, "Broken pipe")), is_closed(OSError(28, "No space left on device"))
+    (True, False)
+    """
+    return isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == 22)
