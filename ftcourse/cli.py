@@ -103,6 +103,9 @@ def finetune(
     multi_label: Annotated[bool | None, typer.Option("--multi-label/--one-label", help=say("multi_label"))] = None,
     class_weights: Annotated[str | None, typer.Option(help=say("class_weights"))] = None,
     regression: Annotated[bool, typer.Option("--regression", help=say("regression"))] = False,
+    method: Annotated[str, typer.Option(help=say("method"))] = "full",
+    rank: Annotated[int, typer.Option(help=say("rank"))] = 8,
+    merge: Annotated[bool, typer.Option("--merge", help=say("merge"))] = False,
     encoding: Encoding = None,
     sheet: Sheet = None,
 ) -> None:
@@ -115,7 +118,7 @@ def finetune(
 
         given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "class_weights": class_weights}
         given = {name: value for name, value in given.items() if value is not None}
-        config = replace(chapter.default_config(model), **given)
+        config = replace(chapter.default_config(model, method), **given)
         chapter.finetune(
             TableFile(table, encoding, sheet),
             text=text,
@@ -128,6 +131,9 @@ def finetune(
             resume=resume,
             multi_label=multi_label,
             regression=regression,
+            method=method,
+            rank=rank,
+            merge=merge,
         )
         tell_encoding(load_report(out).source)
         typer.echo(say("saved", folder=out, report=out / "report.html"))

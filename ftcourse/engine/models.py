@@ -16,6 +16,7 @@ from transformers import (
     set_seed,
 )
 
+from ftcourse.engine.adapters import adapter_files, load_adapter
 from ftcourse.engine.assets import check_folder, missing_shards
 from ftcourse.engine.batches import Collate
 from ftcourse.engine.folders import reason, sync
@@ -34,6 +35,8 @@ def load_classifier(folder: str | os.PathLike) -> PreTrainedModel:
     """
     offline = why_offline(folder)
     options = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": bool(offline)}
+    if adapter := adapter_files(folder, bool(offline)):
+        return on_device(load_adapter(folder, adapter))
     try:
         model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True, **options)
     except (OSError, ValueError, SafetensorError) as error:
@@ -42,8 +45,12 @@ def load_classifier(folder: str | os.PathLike) -> PreTrainedModel:
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"]))
         raise trouble("untrained", given=str(folder), missing=missing)
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    return model.to(device)
+    return on_device(model)
+
+
+def on_device(model: PreTrainedModel) -> PreTrainedModel:
+    """The model on the GPU where there is one."""
+    return model.to(torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu")
 
 
 def load_tokenizer(folder: str | os.PathLike) -> PreTrainedTokenizerBase:
@@ -117,8 +124,11 @@ def start_model(
     offline = why_offline(name)
     where = {"trust_remote_code": False, "local_files_only": bool(offline)}
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(
+        if adapter_files(name, bool(offline)):
+            raise trouble("adapter_as_base", given=str(name))
+        model, report = AutoModelForSequenceClassification.from_pretrained(
             name,
+            output_loading_info=True,
             id2label=dict(enumerate(labels)),
             label2id={label: number for number, label in enumerate(labels)},
             problem_type=problem,
@@ -136,6 +146,7 @@ def start_model(
     if tokenizer.pad_token is None:
         tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "right"
     model.config.pad_token_id = tokenizer.pad_token_id
+    model.fresh_weights = frozenset(report["missing_keys"]) | {name for name, *_ in report["mismatched_keys"]}
     tokenizer.model_max_length = min(max_tokens(model, tokenizer) or 512, 512)
     return model, tokenizer
 
