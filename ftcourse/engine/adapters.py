@@ -4,6 +4,7 @@ from it in the format of PEFT, joined to it again."""
 import hashlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,8 +76,11 @@ def with_lora(model: PreTrainedModel, rank: int):
     from peft import LoraConfig, get_peft_model
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as USUAL
 
-    places = None if model.config.model_type in USUAL else "all-linear"
-    options = {"target_modules": places, "modules_to_save": new_parts(model)}
+    parts = new_parts(model)
+    options = {"modules_to_save": parts}
+    if model.config.model_type not in USUAL:
+        beside = "|".join(map(re.escape, parts))
+        options |= {"target_modules": "all-linear", "exclude_modules": rf"({beside})(\..*)?"}
     with quiet_peft():
         return get_peft_model(model, LoraConfig(task_type="SEQ_CLS", r=rank, lora_alpha=2 * rank, **options))
 
@@ -90,7 +94,7 @@ def frozen_hash(model: PreTrainedModel, beside: list[str]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.named_parameters()):
         if not any(name == part or name.startswith(f"{part}.") for part in beside):
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -237,7 +241,7 @@ def load_adapter(name: str | os.PathLike, files: dict[str, Path]) -> PreTrainedM
             joined = PeftModel.from_pretrained(model, str(files[ADAPTER].parent), local_files_only=True)
             return joined.merge_and_unload()
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        raise trouble("other_base", given=str(name), base=named) from error
+        raise trouble("broken_adapter", given=str(name), reason=reason(error)[:300]) from error
 
 
 def check_base(model: PreTrainedModel, name: str | os.PathLike, base: str, files: dict, settings: dict) -> None:

@@ -277,7 +277,7 @@ class Report:
 def method_texts(report: Report) -> list[str]:
     """The sentences of a report on its method: a head that is as good, a head that was enough, or what LoRA trained."""
     found = report.method
-    if "verdict" in found and found["verdict"] != "beaten":
+    if found.get("verdict", "beaten") != "beaten" and found["seconds"] < found["train"]:
         right = {"tuned": found["right"]["tuned"], "best": found["right"]["head"]}
         values = {**(found["closer"] or right), "total": report.size("valid")}
         seconds = {"seconds": f"{found['seconds']:.0f}", "train": f"{found['train']:.0f}"}
