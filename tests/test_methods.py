@@ -170,8 +170,8 @@ def test_a_head_alone_is_trained_and_saved_as_an_ordinary_model(tiny, frame, tmp
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_the_report_on_all_weights_tells_what_a_head_alone_is_worth(tiny, frame, tmp_path, problem):
-    options = {"config": TrainConfig(epochs=2, batch_size=16)} | PROBLEMS[problem]
-    config = TrainConfig(epochs=2, batch_size=16, class_weights=options["config"].class_weights)
+    options = {"config": TrainConfig(epochs=3, batch_size=16)} | PROBLEMS[problem]
+    config = TrainConfig(epochs=3, batch_size=16, class_weights=options["config"].class_weights)
     call(frame, tmp_path / "out", tiny, **(options | {"config": config}))
     report = load_report(tmp_path / "out")
     assert [*report.all_scores()] == ["majority", "tfidf", "head", "tuned"]
@@ -183,9 +183,9 @@ def test_the_report_on_all_weights_tells_what_a_head_alone_is_worth(tiny, frame,
 
 
 def test_the_head_for_the_report_changes_nothing_in_the_training(tiny, frame, tmp_path, monkeypatch):
-    config = TrainConfig(epochs=2, batch_size=16)
+    config = TrainConfig(epochs=3, batch_size=16)
     call(frame, tmp_path / "with", tiny, config=config)
-    monkeypatch.setattr(methods, "RIVAL_EPOCHS", 3)
+    monkeypatch.setattr(methods, "RIVAL_EPOCHS", 4)
     call(frame, tmp_path / "without", tiny, config=config)
     assert not load_report(tmp_path / "without").method.get("scores")
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("with", "without"))

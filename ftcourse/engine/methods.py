@@ -26,7 +26,7 @@ from ftcourse.engine.progress import watched
 
 PLANS = {"head": {"epochs": 20, "batch_size": 64, "lr": 1e-2}}
 LORA_LR = 10  # times the learning rate for all weights
-RIVAL_EPOCHS = 2  # with fewer, a head beside the training of all weights would take more than its share of the time
+RIVAL_EPOCHS = 3  # with fewer, a head beside the training of all weights would take more than a seventh of its time
 CHUNK = 1024  # rows whose vectors are kept in one file
 PASSES = 9  # what the training of all weights takes in runs of the body: three epochs of one forward, twice that back
 
