@@ -24,7 +24,7 @@ from ftcourse.engine.messages import in_words, language, message, speaking
 
 DEFAULT_LANG = language()
 PACKAGE = Path(__file__).parent
-GLOSSARY = "glossary.md"  # the chapters link to it
+PAGES = ("glossary.md", "tables.md")  # the chapters link to them
 LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "scikit-learn", "matplotlib")
 LETTERS = {"ar": "\u0639", "zh": "\u4e2d", "zh-Hant": "\u9ad4"}
 
@@ -106,6 +106,9 @@ def finetune(
     regression: Annotated[bool, typer.Option("--regression", help=say("regression"))] = False,
     max_length: Length = None,
     windows: Annotated[bool, typer.Option("--windows", help=say("windows"))] = False,
+    method: Annotated[str, typer.Option(help=say("method"))] = "full",
+    rank: Annotated[int, typer.Option(help=say("rank"))] = 8,
+    merge: Annotated[bool, typer.Option("--merge", help=say("merge"))] = False,
     encoding: Encoding = None,
     sheet: Sheet = None,
 ) -> None:
@@ -119,7 +122,7 @@ def finetune(
         given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "class_weights": class_weights}
         given |= {"keep": keep, "patience": patience}
         given = {name: value for name, value in given.items() if value is not None}
-        config = replace(chapter.default_config(model), **given)
+        config = replace(chapter.default_config(model, method), **given)
         chapter.finetune(
             TableFile(table, encoding, sheet),
             text=text,
@@ -135,6 +138,9 @@ def finetune(
             group=group,
             max_length=max_length,
             windows=windows,
+            method=method,
+            rank=rank,
+            merge=merge,
         )
         source = load_report(out).source
         for table in filter(None, (source, source.get("valid"))):
@@ -361,8 +367,9 @@ def lab(
         fresh = [path for path in paths if not (target / path.name).exists()]
         for path in fresh:
             shutil.copy(path, target)
-        if not (target / GLOSSARY).exists():
-            shutil.copy(paths[0].with_name(GLOSSARY), target)
+        for page in PAGES:
+            if not (target / page).exists():
+                shutil.copy(paths[0].with_name(page), target)
         values = {"count": len(fresh), "folder": target, "kept": len(paths) - len(fresh)}
         typer.echo(say("copied", **values))
         if not no_open:

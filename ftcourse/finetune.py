@@ -22,6 +22,7 @@ from .data import tokenize
 from .engine.calls import call_of, check_call, in_its_language, plain
 from .engine.cleaning import Prepared, joined_texts, prepare
 from .engine.folders import claim_run, work_folder
+from .engine.methods import Learner, suited
 from .engine.models import save_all, start_model
 from .engine.options import options_of
 from .engine.problems import Way, way_for
@@ -76,13 +77,14 @@ def judge(tuned: np.ndarray, other: np.ndarray) -> str:
     return "beaten" if better - worse > 2 * (better + worse) ** 0.5 else "close"
 
 # %% ../nbs/en/08_own_data.ipynb #config-code
-def default_config(model: str | Path | None) -> TrainConfig:
-    """A configuration that suits the kit's small encoder, or else one for models of full size.
+def default_config(model: str | Path | None, method: str = "full") -> TrainConfig:
+    """A configuration that suits the kit's small encoder, or else one for models of full size, and the method.
 
     >>> default_config(None).lr
     0.0003
     """
-    return TrainConfig(epochs=3, batch_size=16, lr=3e-4 if model is None else 5e-5, warmup=0.1, weight_decay=0.01)
+    lr = 3e-4 if model is None else 5e-5
+    return suited(TrainConfig(epochs=3, batch_size=16, lr=lr, warmup=0.1, weight_decay=0.01), method)
 
 # %% ../nbs/en/08_own_data.ipynb #measure-code
 def measure(prepared: Prepared, probabilities: np.ndarray, baselines: dict, metrics: Metrics) -> dict:
@@ -135,7 +137,8 @@ def finetune(
     ValueError: there is no file 'none.csv'; ...
     """
     columns, watch = check_call(text, label, output_dir, metrics, config), Stopwatch()
-    config, options = plain(config or default_config(model)), options_of(options)
+    options = options_of(options)
+    config = plain(config or default_config(model, options.method))
     call = call_of(table, columns, model, validation, config, lang, options)
     name = str(model or Kit(lang).model("encoder"))
     with quiet_libraries(), claim_run(output_dir, resume, call) as folder, work_folder(folder) as work:
@@ -150,16 +153,18 @@ def finetune(
             network, tokenizer = start_model(name, prepared.names, config.seed, prepared.problem, **options.reading)
             length, cut = tokenizer.model_max_length, windowed if options.windows else tokenize
             parts = [cut(rows, tokenizer, prepared.columns, length) for rows in (prepared.train, prepared.valid)]
-            how = {"collate": DataCollatorWithPadding(tokenizer), "config": config}
-            how["metrics"] = by_text(way.metrics, parts[1], prepared.problem)
-            history = train(network, *way.ready(network, parts), **how, output_dir=folder / "training", resume=True)
+            how = {"collate": DataCollatorWithPadding(tokenizer), "config": config, "resume": True}
+            how |= {"metrics": by_text(way.metrics, parts[1], prepared.problem), "output_dir": folder / "training"}
+            learner = Learner(network, options, way)
+            history = learner.train(train, *way.ready(network, parts), **how)
             way.finish(network)
             predictor, texts = Predictor(network, tokenizer), [prepared.valid[column][:] for column in prepared.columns]
             probabilities = predictor.predict(*texts).probabilities
             found = way.measure(prepared, probabilities, baselines, way.metrics)
             made = {"cut": cut_texts(prepared, parts, predictor, probabilities), "setting": setting_of(name, config)}
-            made["seconds"] = watch.seconds | {"train": sum(history.seconds)}
-            save_all(folder, network, tokenizer, report_on(prepared, history, found, lang, **made).files())
+            made |= learner.told(history, prepared, probabilities)
+            made["seconds"] = watch.seconds | learner.seconds | {"train": sum(history.seconds)}
+            save_all(folder, learner, tokenizer, report_on(prepared, history, found, lang, **made).files())
         shutil.rmtree(folder / "training", ignore_errors=True)
         show_report(folder)
         return Predictor(folder)

@@ -82,14 +82,29 @@ def weights(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     yield from model.named_buffers()
 
 
+def trained_weights(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """What a training changes: the weights that are not frozen, and all buffers.
+
+    >>> [name for name, _ in trained_weights(torch.nn.Linear(2, 2).requires_grad_(False))]
+    []
+    """
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    return ((name, tensor) for name, tensor in weights(model) if name not in frozen)
+
+
 def model_hash(model: torch.nn.Module) -> str:
-    """What tells one network from another: a hash of names and shapes of its weights, and of which are frozen.
+    """What tells one network from another: a hash of names and shapes of its weights, and of those that are frozen.
 
     >>> model_hash(torch.nn.Linear(2, 3)) == model_hash(torch.nn.Linear(2, 3)) != model_hash(torch.nn.Linear(3, 2))
     True
     """
-    shapes = [(name, *tensor.shape, tensor.requires_grad) for name, tensor in weights(model)]
-    return hashlib.sha256(json.dumps(shapes).encode()).hexdigest()
+    digest = hashlib.sha256()
+    for name, tensor in weights(model):
+        digest.update(json.dumps((name, *tensor.shape, tensor.requires_grad)).encode())
+    for weight in model.parameters():
+        if not weight.requires_grad:
+            digest.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def data_hash(data: Dataset) -> str:
@@ -165,7 +180,7 @@ class Checkpoints:
         """All tensors and all the rest of a training, with the random state of each process."""
         model = run.accelerator.unwrap_model(run.model)
         optimizer = run.optimizer.state_dict()
-        tensors = {f"model.{name}": tensor.detach().contiguous() for name, tensor in weights(model)}
+        tensors = {f"model.{name}": tensor.detach().contiguous() for name, tensor in trained_weights(model)}
         for number, values in optimizer["state"].items():
             tensors |= {f"optimizer.{number}.{name}": tensor.contiguous() for name, tensor in values.items()}
         scaler = run.accelerator.scaler
@@ -224,7 +239,7 @@ def apply(run, tensors: dict[str, torch.Tensor], state: dict) -> None:
         begun, now = len(state["random"]), accelerator.num_processes
         raise trouble("processes", was=begun, given=now)
     with torch.no_grad():
-        for name, tensor in weights(accelerator.unwrap_model(run.model)):
+        for name, tensor in trained_weights(accelerator.unwrap_model(run.model)):
             tensor.copy_(tensors[f"model.{name}"])
     for name, tensor in tensors.items():
         kind, number, *rest = name.split(".")

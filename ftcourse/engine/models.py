@@ -18,6 +18,7 @@ from transformers import (
     set_seed,
 )
 
+from ftcourse.engine.adapters import adapter_files, load_adapter
 from ftcourse.engine.assets import check_folder
 from ftcourse.engine.batches import Collate
 from ftcourse.engine.columns import check_tokenizer
@@ -41,14 +42,20 @@ def load_classifier(folder: str | os.PathLike) -> PreTrainedModel:
     >>> load_classifier(Kit("en").model("stars")).config.num_labels
     5
     """
+    if adapter := adapter_files(folder, bool(why_offline(folder))):
+        return on_device(load_adapter(folder, adapter))
     with loading(folder, "no_classifier"):
         options = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": bool(why_offline(folder))}
         model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True, **options)
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"]))
         raise trouble("untrained", given=str(folder), missing=missing)
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    return model.to(device)
+    return on_device(model)
+
+
+def on_device(model: PreTrainedModel) -> PreTrainedModel:
+    """The model on the GPU where there is one."""
+    return model.to(torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu")
 
 
 def load_tokenizer(folder: str | os.PathLike) -> PreTrainedTokenizerBase:
@@ -167,8 +174,11 @@ def start_model(
     set_seed(seed)
     with loading(name):
         where = {"trust_remote_code": False, "local_files_only": bool(why_offline(name))}
-        model = AutoModelForSequenceClassification.from_pretrained(
+        if adapter_files(name, where["local_files_only"]):
+            raise trouble("adapter_as_base", given=str(name))
+        model, report = AutoModelForSequenceClassification.from_pretrained(
             name,
+            output_loading_info=True,
             id2label=dict(enumerate(labels)),
             label2id={label: number for number, label in enumerate(labels)},
             problem_type=problem,
@@ -183,6 +193,7 @@ def start_model(
     if tokenizer.pad_token is None:
         tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "right"
     model.config.pad_token_id = tokenizer.pad_token_id
+    model.fresh_weights = frozenset(report["missing_keys"]) | {name for name, *_ in report["mismatched_keys"]}
     length, _ = reading_of(model, tokenizer, max_length, windows)
     tokenizer.model_max_length = length or USUAL_LENGTH
     if windows:

@@ -9,6 +9,7 @@ from ftcourse.engine.fair import check_group
 from ftcourse.engine.messages import trouble
 
 FEWEST = 8  # tokens of a text that are read at once
+METHODS = ("full", "head", "lora")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Options:
     - `max_length`: how many tokens of a text are read at once; None for as many as the model can.
     - `windows`: longer texts are read in windows that overlap by a quarter, and the mean of their answers counts; else
       such texts are cut off. In training, a text counts once, whatever its length, with up to 32 windows.
+    - `method`: what is trained: "full" for all weights, "head" for a head over vectors made once, "lora" for thin
+      matrices of rank `rank` beside the large ones, which are saved alone, or with `merge` as part of the model.
 
     >>> Options(regression=True).problem("stars")
     'regression'
@@ -31,6 +34,9 @@ class Options:
     group: str | None = None
     max_length: int | None = None
     windows: bool = False
+    method: str = "full"
+    rank: int = 8
+    merge: bool = False
 
     def __post_init__(self):
         if self.multi_label not in (None, True, False):
@@ -47,6 +53,12 @@ class Options:
     def reading(self) -> dict:
         """How much of a text is read, by the names of the arguments of `start_model`."""
         return {"max_length": self.max_length, "windows": self.windows}
+        known("method", self.method, METHODS)
+        check_number("rank", self.rank, 1, whole=True)
+        if self.merge not in (True, False):
+            raise trouble("merge", given=reprlib.repr(self.merge))
+        if self.method != "lora" and (self.merge or self.rank != 8):
+            raise trouble("only_lora", given=self.method)
 
     def problem(self, label: object) -> str | None:
         """The problem that a call asks for; None where the table is to tell. A `ValueError` where it asks for two.

@@ -73,6 +73,7 @@ class Report:
     closer: dict[str, int] = field(default_factory=dict)  # rows that one of the two is closer to, where not one label
     sizes: dict[str, int] = field(default_factory=dict)  # rows in training and in validation
     apart: list[dict] = field(default_factory=list)  # what kept both sides apart: key and values of each message
+    method: dict = field(default_factory=dict)  # what was trained, and what a cheaper way comes to
 
     def say(self, key: str, /, **values) -> str:
         """A message; where the problem has one of its own, that."""
@@ -171,11 +172,24 @@ class Report:
             for why, entry in self.dropped.items()
         ]
 
+    def method_texts(self) -> list[str]:
+        """What was trained where it was not all, or how good a head alone is; in sentences."""
+        return method_texts(self)
+
+    def all_scores(self) -> dict[str, dict[str, float]]:
+        """The scores by who answers, those of a head alone before those of the tuned model."""
+        head = {"head": self.method["scores"]} if "scores" in self.method else {}
+        others = {who: scores for who, scores in self.scores.items() if who != "tuned"}
+        return others | head | {"tuned": self.scores["tuned"]}
+
     def score_rows(self) -> list[tuple]:
-        return [(self.say(who), *scores.values()) for who, scores in self.scores.items()]
+        return [(self.say(who), *scores.values()) for who, scores in self.all_scores().items()]
 
     def score_header(self) -> list[str]:
         return [self.say("who"), *self.scores["tuned"]]
+
+    def method_html(self) -> str:
+        return "".join(f"<p>{escape(text)}</p>" for text in self.method_texts())
 
     def data_html(self) -> str:
         parts = [f"<p>{escape(text)}</p>" for text in (*self.sources_texts(), self.rows_text(), *self.apart_texts())]
@@ -231,7 +245,7 @@ class Report:
         curve = f'<img alt="" src="data:image/png;base64,{curve_png(self.history)}">'
         curve += "".join(f"<p>{escape(text)}</p>" for text in self.kept_texts())
         sections = {
-            "scores": table_html(self.score_header(), self.score_rows()),
+            "scores": table_html(self.score_header(), self.score_rows()) + self.method_html(),
             "data": self.data_html(),
             "labels": self.labels_html(),
             "curve": curve,
@@ -258,11 +272,11 @@ class Report:
         names = list(self.scores["tuned"])
         scores = [
             f"  {self.say(who)}: " + ", ".join(f"{name} {values[name]:.3f}" for name in names if name in values)
-            for who, values in self.scores.items()
+            for who, values in self.all_scores().items()
         ]
         data = [self.rows_text(), *dropped, *self.apart_texts(), *self.notes_texts(), self.cut_text()]
         data += [self.balance_text(), *self.kept_texts()]
-        lines = [self.verdict_text(), *data, self.say("scores"), *scores]
+        lines = [self.verdict_text(), *data, self.say("scores"), *scores, *self.method_texts()]
         return "\n".join(line for line in lines if line)
 
     def card(self) -> str:
@@ -291,6 +305,7 @@ class Report:
             self.balance_text(),
             f"## {self.say('scores')}",
             f"| {' | '.join(header)} |\n|{'---|' * len(header)}\n" + "\n".join(scores),
+            *self.method_texts(),
             f"## {self.say('use')}",
             f"```python\n{USE_WINDOWS if 'windows' in self.cut else USE[self.problem]}\n```",
             self.say("limits"),
@@ -300,6 +315,23 @@ class Report:
             "\n".join(f"- {name} {version}" for name, version in self.versions.items()),
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def method_texts(report: Report) -> list[str]:
+    """The sentences of a report on its method: a head that is as good, a head that was enough, or what LoRA trained."""
+    found = report.method
+    if found.get("verdict", "beaten") != "beaten" and found["seconds"] < found["train"]:
+        right = {"tuned": found["right"]["tuned"], "best": found["right"]["head"]}
+        values = {**(found["closer"] or right), "total": report.size("valid")}
+        seconds = {"seconds": f"{found['seconds']:.0f}", "train": f"{found['train']:.0f}"}
+        return [report.say("head_enough", **values, **seconds)]
+    if "times" in found:
+        return [report.say("by_head", times=f"{found['times']:.0f}")]
+    if "trained" in found:
+        share = f"{100 * found['trained'] / found['all']:.1f}"
+        texts = [report.say("by_lora", rank=found["rank"], trained=f"{found['trained']:,}", share=share)]
+        return texts if found["merged"] else [*texts, report.say("adapter_alone", base=found["base"])]
+    return []
 
 
 def cell_text(value: object) -> str:
