@@ -44,8 +44,8 @@ def visits(count: int, start: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def ready(frame, validation=0.25, columns=COLUMNS, **options):
-    return prepare(frame, columns, "en", validation, 0, "", **options)
+def ready(frame, validation=0.25, columns=COLUMNS, cache="", **options):
+    return prepare(frame, columns, "en", validation, 0, str(cache), **options)
 
 
 def ask(*words: object, code: int = 0) -> str:
@@ -209,7 +209,7 @@ def test_numbers_texts_and_gaps_in_a_column_of_groups(tmp_path):
     frame.loc[:1, "customer"] = None
     assert ready(frame, group="customer").dropped["no_group"]["count"] == 2
     frame.astype({"customer": object}).to_csv(tmp_path / "a.csv", index=False)
-    assert ready(tmp_path / "a.csv", group="customer").dropped["no_group"]["count"] == 2
+    assert ready(tmp_path / "a.csv", cache=tmp_path, group="customer").dropped["no_group"]["count"] == 2
     found = ready(Dataset.from_pandas(frame.dropna()), group="customer")
     assert found.apart[0]["groups"] == 12 and found.columns == ["text"]
 
