@@ -348,7 +348,7 @@ def from_pipe(asked: Asked, folder: Path) -> tuple[Asked, str | None]:
     """The same with the table in a file, where it comes through standard input; and then the hash of its content."""
     if str(asked.table.path) != PIPE:
         return asked, None
-    path, content = spooled(sys.stdin.buffer, folder)
+    path, content = spooled(getattr(sys.stdin, "buffer", io.BytesIO()), folder)  # where there is no input, an empty one
     table = TableFile(path, asked.table.encoding, asked.table.sheet)
     return Asked(**(vars(asked) | {"table": table})), content
 

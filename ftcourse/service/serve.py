@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
+from threading import current_thread, main_thread
 
 from ftcourse.engine.messages import in_words, language, message
 
@@ -53,6 +54,9 @@ def is_local(host: str) -> bool:
 @contextmanager
 def terminable() -> Iterator[None]:
     """While it lasts, being asked to end (SIGTERM) is no sudden death, where it would be one."""
+    if current_thread() is not main_thread():  # no other one gets signals
+        yield
+        return
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         yield
