@@ -208,6 +208,18 @@ def test_a_folder_of_a_version_before_is_gone_on_with_and_a_warning_says_what_is
         call(FRAME, resume=True, regression=True)
 
 
+def test_the_command_line_has_one_line_for_a_warning(tiny, tmp_path):
+    words = ["finetune", written(FRAME, tmp_path), "--text", "review", "--label", "stars", "--out", tmp_path / "out"]
+    words = [*map(str, words), "--model", tiny, "--epochs", "1"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    mark = tmp_path / "out" / MARK
+    begun = json.loads(mark.read_text())
+    mark.write_text(json.dumps({name: value for name, value in begun.items() if name != "table content"}))
+    run = CliRunner().invoke(app, [*words, "--resume"])
+    assert run.exit_code == 0 and "Note: the work in" in run.stderr and "Warning" not in run.output
+    assert len(run.stderr.strip().splitlines()) == 1
+
+
 def test_answers_of_another_table_or_model_are_not_gone_on_with(tiny, tmp_path):
     def part(frame):
         return cli.part_of(tmp_path / "a.csv", Path(model), written(frame, tmp_path), ["review"], False, "en")
