@@ -191,8 +191,11 @@ def test_it_is_said_in_each_language(tmp_path, lang, said):
 def test_a_table_for_validation_counts_as_well():
     begun = {"table": "a.csv", "table content": "1", "validation": "b.csv", "validation content": "2", "usual": {}}
     check_call(Path("out"), begun, begun)
-    with pytest.raises(ValueError, match="'b.csv' has changed"):
-        check_call(Path("out"), begun, begun | {"validation content": "3"})
+    for how in ("b.csv", {"table": "b.csv", "how": {}}):
+        with pytest.raises(ValueError, match="'b.csv' has changed"):
+            check_call(Path("out"), begun | {"validation": how}, begun | {"validation": how, "validation content": "3"})
+    call = call_of(FRAME, ["review", "stars"], None, 0.1, FAST, "en")
+    assert call["validation content"] is None and call["table content"]
 
 
 def test_a_folder_of_a_version_before_is_gone_on_with_and_a_warning_says_what_is_not_known(call, tmp_path):

@@ -76,7 +76,9 @@ def call_of(
     >>> call_of("data/a.csv", ["text", "label"], None, 0.1, TrainConfig(), "en")["table"]
     'a.csv'
     """
-    known, content = isinstance(table, TableFile), {f"table{CONTENT}": content_hash(table), "usual": USUAL}
+    tables = {"table": table, "validation": validation}
+    content = {f"{name}{CONTENT}": content_hash(one) for name, one in tables.items()} | {"usual": USUAL}
+    known = isinstance(table, TableFile)
     how = {"encoding": table.encoding, "sheet": table.sheet} if known else {"encoding": None, "sheet": None}
     table = table.name if known else Path(table).name if isinstance(table, str | Path) else type(table).__name__
     if not isinstance(model, str | Path | None):

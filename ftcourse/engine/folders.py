@@ -126,6 +126,7 @@ def check_call(folder: Path, begun: Mapping, now: Mapping) -> None:
     check_begun(folder, begun, now, settings)
     for name in [name for name in now if name.endswith(CONTENT)]:
         given = now[name.removesuffix(CONTENT)]
+        given = given["table"] if isinstance(given, dict) else given
         if name not in begun and now[name]:
             warnings.warn(in_words("unknown_table", folder=str(folder), given=given), stacklevel=2)
         elif begun.get(name) != now[name]:
