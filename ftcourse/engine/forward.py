@@ -144,6 +144,8 @@ def by_length(texts: Sequence) -> list[list[int]]:
 def group_probabilities(predictor, texts: list[str] | list[tuple[str, str]]) -> np.ndarray:
     """Probabilities of shape (len(texts), num_labels), in batches of similar length; a `Predictor` says how.
 
+    A text without any token, where a tokenizer puts nothing around an empty one, is one token of padding.
+
     >>> from ftcourse.inference import Predictor
     >>> from ftcourse.kit import Kit
     >>> group_probabilities(Predictor(Kit().model("stars")), ["Lovely."]).shape
@@ -152,6 +154,10 @@ def group_probabilities(predictor, texts: list[str] | list[tuple[str, str]]) -> 
     model, tokenizer, max_length = predictor.model, predictor.tokenizer, predictor.max_length
     encoded = tokenizer(texts, truncation=max_length is not None, max_length=max_length)
     lengths = [len(ids) for ids in encoded["input_ids"]]
+    if not all(lengths):
+        one = {"input_ids": [tokenizer.pad_token_id or 0], "attention_mask": [1]}
+        encoded = {name: [ids or one.get(name, [0]) for ids in column] for name, column in encoded.items()}
+        lengths = [max(length, 1) for length in lengths]
     batches = token_batches(lengths, predictor.batch_size, BATCH_TOKENS.get(model.device.type, 32768))
     if predictor.precision == "auto":
         middle = pad_rows(encoded, batches[len(batches) // 2], tokenizer)
