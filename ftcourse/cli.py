@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -57,7 +58,8 @@ Length = Annotated[int | None, typer.Option(help=say("max_length"))]
 @contextmanager
 def told(lang: str, stopped: str = "stopped_nothing") -> Iterator[None]:
     """Speaks a language, and ends the program with one line and an exit code where something goes wrong."""
-    with speaking(lang):
+    with speaking(lang), warnings.catch_warnings():
+        warnings.showwarning = warned
         try:
             yield
         except typer.Exit:  # a RuntimeError, too
@@ -73,6 +75,14 @@ def told(lang: str, stopped: str = "stopped_nothing") -> Iterator[None]:
         except KeyboardInterrupt:
             typer.echo(say(stopped), err=True)
             raise typer.Exit(1) from None
+
+
+def warned(text: Warning | str, category: type[Warning], place: str, *more, show=warnings.showwarning) -> None:
+    """One line for a warning of the package's own; those of the libraries look as ever."""
+    if category is UserWarning and PACKAGE in Path(place).parents:
+        typer.echo(say("note", text=text), err=True)
+    else:
+        show(text, category, place, *more)
 
 
 def complain(error: BaseException) -> None:

@@ -191,8 +191,11 @@ def test_it_is_said_in_each_language(tmp_path, lang, said):
 def test_a_table_for_validation_counts_as_well():
     begun = {"table": "a.csv", "table content": "1", "validation": "b.csv", "validation content": "2", "usual": {}}
     check_call(Path("out"), begun, begun)
-    with pytest.raises(ValueError, match="'b.csv' has changed"):
-        check_call(Path("out"), begun, begun | {"validation content": "3"})
+    for how in ("b.csv", {"table": "b.csv", "how": {}}):
+        with pytest.raises(ValueError, match="'b.csv' has changed"):
+            check_call(Path("out"), begun | {"validation": how}, begun | {"validation": how, "validation content": "3"})
+    call = call_of(FRAME, ["review", "stars"], None, 0.1, FAST, "en")
+    assert call["validation content"] is None and call["table content"]
 
 
 def test_a_folder_of_a_version_before_is_gone_on_with_and_a_warning_says_what_is_not_known(call, tmp_path):
@@ -206,6 +209,18 @@ def test_a_folder_of_a_version_before_is_gone_on_with_and_a_warning_says_what_is
         call(FRAME, resume=True)
     with pytest.raises(ValueError, match="begun with regression=False, not True"):
         call(FRAME, resume=True, regression=True)
+
+
+def test_the_command_line_has_one_line_for_a_warning(tiny, tmp_path):
+    words = ["finetune", written(FRAME, tmp_path), "--text", "review", "--label", "stars", "--out", tmp_path / "out"]
+    words = [*map(str, words), "--model", tiny, "--epochs", "1"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    mark = tmp_path / "out" / MARK
+    begun = json.loads(mark.read_text())
+    mark.write_text(json.dumps({name: value for name, value in begun.items() if name != "table content"}))
+    run = CliRunner().invoke(app, [*words, "--resume"])
+    assert run.exit_code == 0 and "Note: the work in" in run.stderr and "Warning" not in run.output
+    assert len(run.stderr.strip().splitlines()) == 1
 
 
 def test_answers_of_another_table_or_model_are_not_gone_on_with(tiny, tmp_path):

@@ -89,8 +89,8 @@ def call_of(
     >>> call_of("data/a.csv", ["text", "label"], None, 0.1, TrainConfig(), "en")["table"]
     'a.csv'
     """
-    content = {f"{name}{CONTENT}": content_hash(one) for name, one in (("table", table), ("validation", validation))}
-    content["usual"] = USUAL
+    tables = {"table": table, "validation": validation}
+    content = {f"{name}{CONTENT}": content_hash(one) for name, one in tables.items()} | {"usual": USUAL}
     if not isinstance(model, str | Path | None):
         raise trouble("no_model", given=model, reason=in_words("model_name", type=type(model).__name__))
     (table, how), apart = named(table), is_table(validation)

@@ -160,6 +160,8 @@ def encoded_probabilities(predictor, encoded: Mapping[str, list[list[int]]]) -> 
 
     A row without any token is one token of padding.
 
+    A text without any token, where a tokenizer puts nothing around an empty one, is one token of padding.
+
     >>> from ftcourse.inference import Predictor
     >>> from ftcourse.kit import Kit
     >>> encoded_probabilities(Predictor(Kit().model("stars")), {"input_ids": [[2, 3], []]}).shape
