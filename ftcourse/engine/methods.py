@@ -324,7 +324,9 @@ class Learner:
         if "vectors" in self.seconds:
             facts["times"] = PASSES * self.seconds["vectors"] / (self.seconds["vectors"] + facts["train"])
         if self.adapter:
-            facts |= {"trained": self.adapter.trained, "all": self.adapter.all, "base": str(self.adapter.base)}
+            base = self.adapter.base
+            facts |= {"trained": self.adapter.trained, "all": self.adapter.all}
+            facts["base"] = Path(base).name if Path(base).is_dir() else base
             facts |= {"rank": self.options.rank, "merged": self.options.merge}
         return {"method": facts}
 
