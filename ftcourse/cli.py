@@ -201,6 +201,7 @@ def predict(
     with told(lang, "stopped_nothing" if piped else "stopped_answers"):
         from ftcourse.engine import answers
         from ftcourse.engine.tables import TableFile
+        from ftcourse.inference import Predictor
 
         if not text and not lines:
             raise ValueError(say("needs_text"))
@@ -216,9 +217,9 @@ def predict(
             how={"threshold": threshold, "max_length": max_length, "windows": windows},
         )
         if piped:
-            found = answers.answers_to_pipe(model, asked, sys.stdout.buffer)
+            found = answers.answers_to_pipe(Predictor, model, asked, sys.stdout.buffer)
         else:
-            found = answers.answers_to_file(model, asked, out)
+            found = answers.answers_to_file(Predictor, model, asked, out)
         if found is None:
             leave_pipe()
         counts, source = found

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from ftcourse.engine.folders import only_file, reason, written_whole
 from ftcourse.engine.formats import kind_of, unpacked
 from ftcourse.engine.messages import language, message, trouble
 from ftcourse.engine.names import chosen_columns
+from ftcourse.engine.progress import quiet_libraries
 from ftcourse.engine.tables import TableFile, open_table, plain_rows, written
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
@@ -353,20 +354,17 @@ def from_pipe(asked: Asked, folder: Path) -> tuple[Asked, str | None]:
     return Asked(**(vars(asked) | {"table": table})), content
 
 
-def answers_to_file(model: Path, asked: Asked, out: Path) -> tuple[dict[str, int], dict]:
-    """Write the answers into a new file, and return the counts and where the table came from.
+def answers_to_file(load: Callable, model: Path, asked: Asked, out: Path) -> tuple[dict[str, int], dict]:
+    """Write the answers into a new file, and return the counts and where the table came from. `load` makes a predictor.
 
     What is written of them stays, where the work is stopped: the same call goes on from there.
     """
     with only_file(out):
-        return written_answers(model, asked, out)
+        return written_answers(load, model, asked, out)
 
 
-def written_answers(model: Path, asked: Asked, out: Path) -> tuple[dict[str, int], dict]:
+def written_answers(load: Callable, model: Path, asked: Asked, out: Path) -> tuple[dict[str, int], dict]:
     """The same, where nobody else writes to the file."""
-    from ftcourse.engine.progress import quiet_libraries
-    from ftcourse.inference import Predictor
-
     part, work = None, out.with_name(f".{out.name}.work")
     try:
         asked, content = from_pipe(asked, work)
@@ -374,7 +372,7 @@ def written_answers(model: Path, asked: Asked, out: Path) -> tuple[dict[str, int
         part.touch()
         with quiet_libraries():
             rows = open_rows(asked, str(work))
-            counts = write_answers(part, rows, Predictor(model, **asked.how), asked.raw)
+            counts = write_answers(part, rows, load(model, **asked.how), asked.raw)
             os.replace(part, out)
         part.with_suffix(".json").unlink(missing_ok=True)
     except OSError as error:
@@ -390,15 +388,14 @@ def written_answers(model: Path, asked: Asked, out: Path) -> tuple[dict[str, int
     return counts, rows.source
 
 
-def answers_to_pipe(model: Path, asked: Asked, stream: io.BufferedIOBase) -> tuple[dict[str, int], dict] | None:
+def answers_to_pipe(
+    load: Callable, model: Path, asked: Asked, stream: io.BufferedIOBase
+) -> tuple[dict[str, int], dict] | None:
     """Write the answers to a binary stream, in UTF-8 with plain line ends; None where nobody reads on."""
-    from ftcourse.engine.progress import quiet_libraries
-    from ftcourse.inference import Predictor
-
     with TemporaryDirectory(prefix="ftcourse-") as work, quiet_libraries():
         asked, _ = from_pipe(asked, Path(work))
         rows = open_rows(asked, work)
-        predictor = Predictor(model, **asked.how)
+        predictor = load(model, **asked.how)
         file = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
         try:
             writer = Writer(file, asked.raw, ends="\n")
