@@ -357,6 +357,7 @@ def run_chapter(path: Path, target: Path) -> None:
     number = sum(cell.cell_type == "code" for cell in nb.cells)
     with tqdm(total=number, desc=path.stem, disable=not sys.stderr.isatty(), leave=False) as bar:
         options = {"timeout": 600, "on_cell_executed": lambda **_: bar.update()}
+        options["extra_arguments"] = ["--log-level=ERROR"]  # the kernel's remarks on how it talks to this process
         client = NotebookClient(nb, resources={"metadata": {"path": str(target.parent)}}, **options)
         try:
             execute_aside(client, {**os.environ, "PYTHONUTF8": "1"})
