@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,9 @@ OPSET = 20
 BLOCK = 32  # so many weights in a row share a factor
 LEAST = 1024  # tensors of fewer bytes stay in the graph
 VENDOR = {
-    "onnxruntime-web/dist/ort.wasm.bundle.min.mjs": "ort.mjs",
-    "@huggingface/tokenizers/dist/tokenizers.min.mjs": "tokenizers.mjs",
-    "@huggingface/tokenizers/LICENSE": "tokenizers-LICENSE",
+    "onnxruntime-web/dist/ort.wasm.bundle.min.mjs": "ort.js",
+    "@huggingface/tokenizers/dist/tokenizers.min.mjs": "tokenizers.js",
+    "@huggingface/tokenizers/LICENSE": "tokenizers-LICENSE.txt",
 }
 RUNTIME = "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm"
 # What JavaScript reads in another way than the `tokenizers` library: a look-behind is matched from its end there, and
@@ -97,8 +98,8 @@ def word_vectors(model: nn.Module) -> torch.Tensor:
 def in_eight_bits(table: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Whole numbers from 0 to 255, of which 128 is subtracted, and a factor for each block of a row.
 
-    With a factor a row, or a factor a row and one a column, probabilities were off by 0.02; activations in eight bits, as
-    in dynamic quantization, put them off by 0.3.
+    With a factor a row, or a factor a row and one a column, probabilities were off by 0.02; activations in
+    eight bits, as in dynamic quantization, put them off by 0.3.
 
     >>> whole, factors = in_eight_bits(torch.arange(64.0).reshape(1, 64))
     >>> whole.shape, factors.round(2).tolist()
@@ -233,52 +234,53 @@ def packages() -> Path:
     return modules
 
 
-def write(out: Path, files: dict[str, bytes]) -> dict[str, dict]:
-    """Packs each file, under a name that changes with its content, and says what is where and how large."""
+def kept(folder: Path, sources: list[Path], make: Callable[[Path], None]) -> None:
+    """Fills a folder anew where one of its sources has changed since the last time."""
+    made_from = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources)).hexdigest()
+    stamp = folder / "made-from"
+    if stamp.exists() and stamp.read_text() == made_from:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    make(folder)
+    stamp.write_text(made_from)
+
+
+def write_models(folder: Path) -> None:
+    """Runtime, tokenizer and networks, packed, each under a name that changes with its content, and a list of them."""
+    files = {"runtime": (SOURCE / "node_modules" / RUNTIME).read_bytes(), "tokenizer": tokenizer(), **models()}
     entries = {}
     for name, content in files.items():
-        packed = gzip.compress(content, compresslevel=9, mtime=0)
-        path = out / "models" / f"{name}.{hashlib.sha256(content).hexdigest()[:12]}.bin"
+        packed = gzip.compress(content, compresslevel=6, mtime=0)
+        path = folder / f"{name}.{hashlib.sha256(content).hexdigest()[:12]}.bin"
         path.write_bytes(packed)
-        entries[name] = {"path": f"models/{path.name}", "bytes": len(packed)}
-    return entries
+        entries[name] = {"path": f"{folder.name}/{path.name}", "bytes": len(packed)}
+    (folder / "manifest.json").write_text(json.dumps(entries, indent=2) + "\n")
 
 
-def fingerprint() -> str:
-    """What everything is made from, as one hash: who builds again without having changed anything need not wait."""
-    paths = [
-        Path(__file__),
-        Path(live_answers.__file__),
-        ROOT / "constraints.txt",
-        ROOT / "ftcourse/assets/manifest.json",
-    ]
-    paths += [path for path in sorted(SOURCE.iterdir()) if path.is_file()]
-    paths += [CATALOGUES / lang / "live.json" for lang in languages()]
-    paths += [notebook(lang, chapter) for lang in languages() for chapter, _ in live_answers.CELLS.values()]
-    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths)).hexdigest()
+def write_examples(folder: Path) -> None:
+    """What Python answers to the examples, a file a language."""
+    for lang in languages():
+        text = json.dumps(stored_answers(examples(lang)), ensure_ascii=False, separators=(",", ":"))
+        (folder / f"{lang}.json").write_text(text, encoding="utf-8")
 
 
 def build(out: Path = OUT) -> None:
     """Everything that the page needs, in a folder that any server of files can serve."""
-    modules, made_from = packages(), fingerprint()
-    if (out / "fingerprint").is_file() and (out / "fingerprint").read_text() == made_from:
-        return
-    shutil.rmtree(out, ignore_errors=True)
-    for folder in ("models", "vendor", "words", "examples"):
-        (out / folder).mkdir(parents=True)
+    modules = packages()
+    common = [ROOT / "constraints.txt", ROOT / "ftcourse" / "assets" / "manifest.json"]
+    kept(out / "models", [*common, Path(__file__), SOURCE / "package-lock.json"], write_models)
+    notebooks = [notebook(lang, chapter) for lang in languages() for chapter, _ in live_answers.CELLS.values()]
+    kept(out / "examples", [*common, Path(live_answers.__file__), *notebooks], write_examples)
+    for folder in ("vendor", "words"):
+        (out / folder).mkdir(exist_ok=True)
     for path in SOURCE.iterdir():
         if path.suffix in (".js", ".css", ".html"):
             shutil.copy(path, out)
     for source, name in VENDOR.items():
         shutil.copy(modules / source, out / "vendor" / name)
-    files = {"runtime": (modules / RUNTIME).read_bytes(), "tokenizer": tokenizer(), **models()}
-    manifest = write(out, files)
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     for lang in languages():
         shutil.copy(CATALOGUES / lang / "live.json", out / "words" / f"{lang}.json")
-        answers = json.dumps(stored_answers(examples(lang)), ensure_ascii=False)
-        (out / "examples" / f"{lang}.json").write_text(answers, encoding="utf-8")
-    (out / "fingerprint").write_text(made_from)
 
 
 def main() -> None:
@@ -286,7 +288,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     out = parser.parse_args().out
     build(out)
-    for name, entry in json.loads((out / "manifest.json").read_text()).items():
+    for name, entry in json.loads((out / "models" / "manifest.json").read_text()).items():
         print(f"{entry['bytes'] / 1e6:6.2f} MB  {name}")
 
 

@@ -88,7 +88,7 @@ class Answers:
         return {name: rounded(judge.predict([text]).probabilities[0]) for name, judge in self.judges.items()}
 
     def words(self, text: str) -> dict:
-        """What each piece adds to the average number of stars: the whole text minus the text without it (chapter 07)."""
+        """What each piece adds to the average number of stars: the whole minus the text without it (chapter 07)."""
         offsets = self.tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
         places = [(start, end) for start, end in dict.fromkeys(offsets) if start < end]
         without = [text[:start] + text[end:] for start, end in places]

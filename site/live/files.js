@@ -5,7 +5,7 @@ const STORE = "ftcourse-live";
 
 // The table of contents; asked for each time, it is small.
 export async function contents() {
-  return (await fetch(new URL("manifest.json", HERE))).json();
+  return (await fetch(new URL("models/manifest.json", HERE))).json();
 }
 
 // The store that the browser keeps for this site. Without https, and in some private windows, there is none: then the

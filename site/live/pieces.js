@@ -1,6 +1,6 @@
 // Tokens as Python makes them, and the part of the text that each one stands for.
 
-import { Tokenizer } from "./vendor/tokenizers.mjs";
+import { Tokenizer } from "./vendor/tokenizers.js";
 
 const FIRST_BYTE = "<0x00>";
 const bytesOf = new TextEncoder();

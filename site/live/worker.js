@@ -2,7 +2,7 @@
 
 import { answering, NEEDS } from "./answers.js";
 import { contents, load, tidy } from "./files.js";
-import * as ort from "./vendor/ort.mjs";
+import * as ort from "./vendor/ort.js";
 
 const text = new TextDecoder();
 const loading = new Map(); // a file or session is asked for once
