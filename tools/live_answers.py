@@ -89,8 +89,11 @@ class Answers:
 
     def words(self, text: str) -> dict:
         """What each piece adds to the average number of stars: the whole minus the text without it (chapter 07)."""
-        offsets = self.tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
-        places = [(start, end) for start, end in dict.fromkeys(offsets) if start < end]
+        encoding = self.tokenizer(text, return_offsets_mapping=True)
+        found = zip(encoding.tokens(), encoding["offset_mapping"], strict=True)
+        # A lone mark at the beginning stands for nothing in the text, though it has the place of the first letter.
+        places = [place for token, place in found if token != "▁" or not text[slice(*place)].strip(" ▁")]
+        places = [(start, end) for start, end in dict.fromkeys(places) if start < end]
         without = [text[:start] + text[end:] for start, end in places]
         averages = np.array(
             [self.judges["stars"].predict([one]).probabilities[0] @ np.arange(1, 6) for one in (text, *without)]

@@ -16,16 +16,6 @@ function cosine(one, other) {
   return product(one, other) / Math.sqrt(product(one, one) * product(other, other));
 }
 
-// Which files a kind of page needs beside the tokenizer.
-export const NEEDS = {
-  tokens: [],
-  stars: ["runtime", "words", "opinions.graph", "opinions"],
-  words: ["runtime", "words", "opinions.graph", "opinions"],
-  hidden: ["runtime", "words", "encoder.graph", "encoder"],
-  similar: ["runtime", "words", "encoder.graph", "encoder"],
-  attention: ["runtime", "words", "encoder.graph", "encoder"],
-};
-
 // `model(name)` gives a function from ids (and the place of a token) to the network's outputs.
 export function answering(tokenizerFile, model) {
   const tokenizer = tokenizerFrom(tokenizerFile);

@@ -11,8 +11,9 @@ export function h(name, attributes = {}, ...children) {
   return element;
 }
 
-// A message with its places filled in: say("{mb} MB", {mb: 5}).
-export const say = (message, values = {}) => message.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+// A message with its places filled in: say("{mb} MB", {mb: 5}). What stands in a place keeps its own direction.
+export const say = (message, values = {}) =>
+  message.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? `\u2068${values[name]}\u2069` : whole));
 
 // A number between -1 and 1 with two places; a sign where asked for.
 export const two = (number, sign = false) => (sign && number >= 0 ? "+" : "") + number.toFixed(2).replace("-", "−");

@@ -3,6 +3,16 @@
 const HERE = new URL(".", import.meta.url);
 const STORE = "ftcourse-live";
 
+// Which files a kind of page needs beside the tokenizer.
+export const NEEDS = {
+  tokens: [],
+  stars: ["runtime", "words", "opinions.graph", "opinions"],
+  words: ["runtime", "words", "opinions.graph", "opinions"],
+  hidden: ["runtime", "words", "encoder.graph", "encoder"],
+  similar: ["runtime", "words", "encoder.graph", "encoder"],
+  attention: ["runtime", "words", "encoder.graph", "encoder"],
+};
+
 // The table of contents; asked for each time, it is small.
 export async function contents() {
   return (await fetch(new URL("models/manifest.json", HERE))).json();

@@ -30,7 +30,7 @@ export async function mount(element, kind, lang) {
     import(`./${kind}.js`),
   ]);
   const stored = examples[kind];
-  const can = able();
+  const can = able(kind);
   const number = ++count;
   const same = (texts) => (entry) => entry.input.every((text, n) => text === texts[n]);
 
@@ -44,7 +44,7 @@ export async function mount(element, kind, lang) {
   const status = h("p", { class: "live-status", role: "status" });
   const output = h("div", { class: "live-answer", "aria-live": "polite" });
   const choices = stored.map(({ input }) =>
-    h("button", { type: "button", dir: "auto", onclick: () => submit(input) }, input.join(" ↔ ")),
+    h("button", { type: "button", dir: "auto", onclick: () => submit(input) }, ...input.flatMap((text, n) => [n ? " ↔ " : "", h("bdi", {}, text)])),
   );
 
   function enter(event) {
@@ -110,7 +110,7 @@ export async function mount(element, kind, lang) {
   const [first] = stored;
   fields.forEach(({ area }, n) => (area.value = first.input[n]));
   show(first.answer, first.input);
-  if (can) status.textContent = say(words.stored, { mb: Math.ceil((await size(kind)) / 1e6) });
+  if (can) status.textContent = say(words[kind === "tokens" ? "stored.tokens" : "stored"], { mb: Math.ceil((await size(kind)) / 1e6) });
   else status.textContent = words.unable;
 }
 

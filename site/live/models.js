@@ -1,5 +1,7 @@
 // How a page asks the models: `ask(kind, texts, onProgress)` promises an answer.
 
+import { contents, NEEDS } from "./files.js";
+
 const waiting = new Map();
 let worker;
 let count = 0;
@@ -7,9 +9,11 @@ let count = 0;
 // Small WebAssembly with the instructions that the runtime uses (SIMD), or none.
 const PROBE = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
 
-export function able() {
+// Whether this browser can answer. Tokens need no WebAssembly.
+export function able(kind) {
   try {
-    return WebAssembly.validate(new Uint8Array(PROBE)) && "DecompressionStream" in globalThis && "Worker" in globalThis;
+    const runs = !NEEDS[kind].length || WebAssembly.validate(new Uint8Array(PROBE));
+    return runs && "DecompressionStream" in globalThis && "Worker" in globalThis;
   } catch {
     return false;
   }
@@ -41,7 +45,6 @@ export function ask(kind, texts, onProgress = () => {}) {
 
 // How many bytes a kind of page fetches the first time.
 export async function size(kind) {
-  const [{ NEEDS }, { contents }] = await Promise.all([import("./answers.js"), import("./files.js")]);
   const entries = await contents();
   return ["tokenizer", ...NEEDS[kind]].reduce((sum, name) => sum + entries[name].bytes, 0);
 }

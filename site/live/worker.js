@@ -1,7 +1,7 @@
 // The models, in a thread of their own, so that the page stays awake. Messages: {id, kind, texts} → {id, answer | error}.
 
-import { answering, NEEDS } from "./answers.js";
-import { contents, load, tidy } from "./files.js";
+import { answering } from "./answers.js";
+import { contents, load, NEEDS, tidy } from "./files.js";
 import * as ort from "./vendor/ort.js";
 
 const text = new TextDecoder();
