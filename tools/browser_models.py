@@ -25,6 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from torch import nn
 from transformers import AutoModelForPreTraining, AutoModelForSequenceClassification
+from transformers.utils import logging as quiet
 
 from ftcourse.kit import Kit
 from tools import live_answers
@@ -266,6 +267,7 @@ def kept(folder: Path, sources: list[Path], make: Callable[[Path], None]) -> Non
     stamp = folder / "made-from"
     if stamp.exists() and stamp.read_text() == made_from:
         return
+    print(f"Making {folder}", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     make(folder)
@@ -313,6 +315,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=OUT)
     out = parser.parse_args().out
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
     build(out)
     for name, entry in json.loads((out / "models" / "manifest.json").read_text()).items():
         print(f"{entry['bytes'] / 1e6:6.2f} MB  {name}")

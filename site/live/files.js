@@ -46,6 +46,7 @@ export async function load(entry, onBytes = () => {}) {
     onBytes(entry.bytes);
   } else {
     response = await fetch(url, { cache: "force-cache" });
+    if (!response.ok) response = await fetch(url, { cache: "reload" }); // the cache remembers failures, too
     if (!response.ok) throw new Error(`${url}: ${response.status}`);
     const packed = await whole(response.body, onBytes);
     await kept?.put(url, new Response(packed)).catch(() => {}); // a full disk is no reason to stop
