@@ -22,6 +22,7 @@ export function able(kind) {
 function start() {
   worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
   worker.onmessage = ({ data: { id, loaded, total, answer, error } }) => {
+    if (!waiting.has(id)) return; // a file that still comes, though another one has failed
     const { resolve, reject, onProgress } = waiting.get(id);
     if (total !== undefined) return onProgress(loaded, total);
     waiting.delete(id);
