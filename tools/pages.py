@@ -18,13 +18,15 @@ from pygments.util import ClassNotFound
 
 from ftcourse.engine.messages import message
 from tools.settings import notebook, settings
-from tools.translate import SOURCE, TODO, prose, read, state, translatable
+from tools.translate import SAME, SOURCE, base_of, prose, read, state
 
 SOUND = {"audio/mpeg": "mp3", "audio/wav": "wav"}
 SETUP = ("install", "params")  # cells that a reader of the page need not look at
 INDEXED_LETTERS = 600  # of an output
 ANSI = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
 TAGS = re.compile(r"<[^>]+>")
+OPTION = re.compile(r"<details>(<summary>(?:(?!</summary>).)*</summary>\s*)([✓✗])", re.S)
+VERDICTS = {"✓": "right", "✗": "wrong"}
 INDENT = {"python": "python", "py": "python", "pycon": "pycon", "": "text"}
 
 
@@ -145,7 +147,7 @@ class Renderer:
             elif number == 0:
                 name = cell
             else:
-                name = f"{cell}-{count + 1}"
+                name = f"{cell}_{count + 1}"
             level = self.level(int(tokens[number].tag[1]))
             tokens[number].tag = tokens[number + 2].tag = f"h{level}"
             tokens[number].attrSet("id", name)
@@ -182,10 +184,7 @@ class Renderer:
     def finished(self, html: str) -> str:
         """HTML with its links led into the site, tables that scroll, quiz options with their verdict as a class."""
         html = re.sub(r'<a href="([^"]+)"', lambda found: self.linked(unescape(found[1])), html)
-        html = re.sub(r"<details>(?=<summary>.*?</summary>\s*✓)", '<details class="option right">', html, flags=re.S)
-        html = re.sub(
-            r"<details>(?=<summary>[^<]*(?:<(?!/summary)[^<]*)*</summary>\s*✗)", '<details class="option wrong">', html
-        )
+        html = OPTION.sub(lambda found: f'<details class="option {VERDICTS[found[2]]}">{found[1]}{found[2]}', html)
         html = html.replace("<details>", '<details class="more">')
         return scrolling(html, words(self.lang, "table"))
 
@@ -225,14 +224,14 @@ class Renderer:
             alt = output.metadata.get("image/png", {}).get("alt") or text
             return self.picture(cell, number, b64decode(data["image/png"]), alt), alt
         if "text/html" in data:
-            return f'<div class="output html">{self.table(cell, number, data["text/html"])}</div>', plain(
-                data["text/html"][:4000]
-            )[:INDEXED_LETTERS]
+            html = self.table(cell, number, data["text/html"])
+            found = plain(re.sub(r"</t[dh]>", " ", html[:20000]))[:INDEXED_LETTERS]
+            return f'<div class="output html">{html}</div>', found
         if not text:
             return "", ""
         return f'<pre class="output" dir="ltr" tabindex="0">{escape(text)}</pre>', text[:INDEXED_LETTERS]
 
-    def picture(self, cell: str, number: int, content: bytes, alt: str) -> str:
+    def picture(self, cell: str, number: int | str, content: bytes, alt: str) -> str:
         """A picture as a file beside the page, with room kept for it."""
         width, height = unpack(">II", content[16:24])
         place = f"files/{self.page.name}/{cell}{f'-{number}' if number else ''}.png"
@@ -244,12 +243,18 @@ class Renderer:
     def table(self, cell: str, number: int, html: str) -> str:
         """HTML that a cell showed: no style or heading of its own; sound becomes a file."""
 
+        def image(match: re.Match) -> str:
+            before = re.findall(r"<h[1-6][^>]*>(.*?)</h", html[: match.start()])
+            place = f"{number}-{len(self.page.files)}"
+            return self.picture(cell, place, b64decode(match[1]), plain(before[-1]) if before else "")
+
         def sound(match: re.Match) -> str:
             place = f"files/{self.page.name}/{cell}-{number}.{SOUND[match[1]]}"
             self.page.files[place] = b64decode(match[2])
             return f'src="{place}"'
 
         html = re.sub(r"<style.*?</style>", "", html, flags=re.S)
+        html = re.sub(r'<img[^>]*src="data:image/png;base64,([^"]+)"[^>]*>', image, html)
         html = re.sub(r'src="data:(audio/\w+);base64,([^"]+)"', sound, html)
         html = re.sub(
             r"<audio\s+controls=\"controls\"\s*>",
@@ -268,6 +273,7 @@ class Renderer:
 
 def scrolling(html: str, name: str) -> str:
     """HTML whose tables scroll by themselves, also by the keyboard."""
+    html = re.sub(r"<table(?! class)", '<table class="plain"', html)
     html = html.replace("<table", f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}"><table')
     return html.replace("</table>", "</table></div>")
 
@@ -289,10 +295,11 @@ def untranslated(lang: str, nb: nbformat.NotebookNode, chapter: str) -> set[str]
     if lang == SOURCE:
         return set()
     english = {cell.id: cell for cell in read(notebook(SOURCE, chapter)).cells}
-    cells = [cell for cell in nb.cells if cell.id in english and cell.cell_type == "markdown" and translatable(cell)]
-    return {
-        cell.id for cell in cells if prose(cell) == prose(english[cell.id]) and state(cell, english[cell.id]) == TODO
-    }
+    cells = [cell for cell in nb.cells if cell.id in english and cell.cell_type == "markdown"]
+    alike = [cell for cell in cells if prose(cell) == prose(english[cell.id])]
+    if alike and (base := base_of(lang)) != lang:  # what the language it comes from has in English on purpose
+        return {cell.id for cell in alike} & untranslated(base, read(notebook(base, chapter)), chapter)
+    return {cell.id for cell in alike if state(cell, english[cell.id]) != SAME}
 
 
 def banner(lang: str, key: str) -> str:
@@ -352,8 +359,9 @@ def glossary_page(lang: str) -> Page:
     page = Page("glossary", re.search("^# (.+)$", text, re.M)[1], meta={"kind": "glossary"})
     renderer = Renderer(lang, page, in_site)
     blocks = re.split(r"^(?=### )", text, flags=re.M)
-    page.html = "\n".join(
-        renderer.prose(block, name[1] if (name := re.search(r'<a id="([^"]+)"', block)) else "glossary")
-        for block in blocks
-    )
+    names = [re.search(r'<a id="([^"]+)"', block) for block in blocks]
+    entries = [
+        renderer.prose(block, name[1] if name else "glossary") for block, name in zip(blocks, names, strict=True)
+    ]
+    page.html = f'<div class="terms">{"".join(entries)}</div>'
     return page

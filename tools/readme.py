@@ -142,7 +142,7 @@ def lead(lang: str) -> tuple[str, str]:
 
 def home_page(lang: str, titles: dict[str, str]) -> Page:
     """The first page: what this is, how to begin, the chapters as cards. `titles` are those of the chapters."""
-    page = Page("index", words(lang, "nav_home"), meta={"kind": "home", "title": words(lang, "nav_home")})
+    page = Page("index", words(lang, "nav_home"), meta={"kind": "home", "hide": ["toc"]})
     renderer = renderer_for(lang, page)
     line, text = lead(lang)
     first = next(iter(titles))

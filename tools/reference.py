@@ -3,10 +3,13 @@
 import ast
 import re
 from html import escape
+from typing import NamedTuple
 
 import griffe
+from markdown_it import MarkdownIt
 
-from tools.pages import Page, Renderer, coloured, in_site, scrolling, words
+from tools.pages import Page, Renderer, coloured, direction, in_site, scrolling, words
+from tools.readme import table
 from tools.settings import ROOT, chapters
 
 EXAMPLE = re.compile(r"^>>> .*(?:\n(?!\n).+)*", re.M)
@@ -104,7 +107,7 @@ def module_page(lang: str, module: griffe.Module, chapter: str) -> Page:
     page = Page(f"reference-{name}", f"ftcourse.{name}", meta={"kind": "reference"})
     renderer = Renderer(lang, page, in_site)
     built = words(lang, "reference_built", chapter=f"[{chapter[:2]}]({chapter}.ipynb)") if chapter else ""
-    parts = [renderer.prose(f"# ftcourse.{name}\n\n{built}", name)]
+    parts = [renderer.prose(f"# ftcourse.{name}\n\n{built}", f"ftcourse.{name}")]
     for one in public(module):
         if not one.docstring:
             continue
@@ -123,10 +126,17 @@ def described(renderer: Renderer, one: Described, name: str, level: int) -> str:
     return f"{head}{coloured(wrapped(signature(one)))}{text}"
 
 
-def first_line(module: griffe.Module) -> str:
+class Text(NamedTuple):
+    """A piece of markdown, and its language."""
+
+    markdown: str
+    lang: str
+
+
+def english(module: griffe.Module) -> Text:
     """What a module says of itself, to the first full stop."""
     text = " ".join(module.docstring.value.split()) if module.docstring else ""
-    return re.split(r"(?<=[.:;]) ", text)[0].rstrip(";:") if text else ""
+    return Text(re.split(r"(?<=[.:;]) ", text)[0].rstrip(";:"), "en")
 
 
 def index_page(lang: str, root: griffe.Module, lessons: dict[str, str]) -> Page:
@@ -137,18 +147,20 @@ def index_page(lang: str, root: griffe.Module, lessons: dict[str, str]) -> Page:
     rows = [
         (f'<a href="reference-{n.split(".")[1]}.html"><code>{n}</code></a>', n) for n in [*lessons, "ftcourse.room"]
     ]
-    parts.append(module_table(lang, [(link, first_line(root[name.split(".")[1]])) for link, name in rows]))
+    taught = {name: Text(table(lang)[chapter].about, lang) for name, chapter in lessons.items()}
+    parts.append(module_table(lang, [(link, taught.get(name) or english(root["room"])) for link, name in rows]))
     parts.append(renderer.prose(f"## `ftcourse.engine`\n\n{words(lang, 'reference_engine')}", "engine"))
-    engine = [(f"<code>{one.path}</code>", first_line(one)) for one in root["engine"].modules.values()]
+    engine = [(f"<code>{one.path}</code>", english(one)) for one in root["engine"].modules.values()]
     parts.append(module_table(lang, sorted(engine)))
     page.html = "\n".join(parts)
     return page
 
 
-def module_table(lang: str, rows: list[tuple[str, str]]) -> str:
+def module_table(lang: str, rows: list[tuple[str, Text]]) -> str:
     """A table of modules and what they say of themselves."""
-    cells = '<tr><td dir="ltr">{}</td><td lang="en" dir="ltr">{}</td></tr>'
-    body = "".join(cells.format(link, escape(text)) for link, text in rows)
+    cells = '<tr><td dir="ltr">{}</td><td lang="{}" dir="{}">{}</td></tr>'
+    show = MarkdownIt("commonmark").renderInline
+    body = "".join(cells.format(link, text.lang, direction(text.lang), show(text.markdown)) for link, text in rows)
     head = f"<tr><th>{escape(words(lang, 'module'))}</th><th>{escape(words(lang, 'about'))}</th></tr>"
     table = f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
     return f'<div class="modules">{scrolling(table, words(lang, "module"))}</div>'

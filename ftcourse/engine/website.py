@@ -6,6 +6,7 @@ import os
 import posixpath
 import re
 import socket
+from contextlib import suppress
 from functools import lru_cache
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -64,6 +65,8 @@ class Handler(SimpleHTTPRequestHandler):
     def find(self) -> Path | None:
         """The file that is asked for, if there is one."""
         name = posixpath.normpath(unquote(urlsplit(self.path).path)).lstrip("/")
+        if "\0" in name:
+            return None
         path = (self.root / name).resolve()
         if not path.is_relative_to(self.root):
             return None
@@ -125,10 +128,8 @@ class Handler(SimpleHTTPRequestHandler):
         """Nothing: the terminal is the reader's."""
 
     def handle(self) -> None:
-        try:
+        with suppress(ConnectionError, TimeoutError):  # a browser that went on to another page
             super().handle()
-        except (ConnectionError, TimeoutError):  # a browser that went on to another page
-            pass
 
 
 class Server(ThreadingHTTPServer):

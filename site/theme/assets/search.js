@@ -14,7 +14,7 @@ let fold = {};
 function letter(char) {
   if (MARKS.test(char)) return "";
   const plain = char.normalize("NFKC").toLowerCase();
-  if (plain.length > 1) return [...plain].map(letter).join("");
+  if (plain !== char && [...plain].length > 1) return [...plain].map(letter).join("");
   return LETTERS[plain] ?? fold[plain] ?? (WORD.test(plain) ? plain : " ");
 }
 
@@ -29,21 +29,15 @@ async function book(code) {
     const root = new URL(`../${code}/`, home);
     const answer = await fetch(new URL("search/texts.json", root));
     const { pages, variants } = await answer.json();
-    fold = { ...fold, ...variants };
+    fold = variants;
+    for (const page of pages) {
+      page.key = compared(page.title);
+      page.sections = page.sections.map(([id, title, cells]) =>
+        ({ id, title, cells, key: compared(title), texts: cells.map(([, text]) => compared(text)) }));
+    }
     books.set(code, { root, pages });
   }
-  const found = books.get(code);
-  if (found.folded !== Object.keys(fold).length) {
-    found.folded = Object.keys(fold).length;
-    for (const page of found.pages) {
-      page.key = compared(page.title);
-      for (const section of page.sections) {
-        section.key = compared(section[1]);
-        section.keys = section[2].map(([, text]) => compared(text));
-      }
-    }
-  }
-  return found;
+  return books.get(code);
 }
 
 // The words of a query: pieces of Chinese stay whole, and may fall back to pairs of letters.
@@ -73,12 +67,12 @@ function score(page, section, words) {
   const each = words.map(word => {
     const stem = ARABIC.test(word) && word.startsWith("ال") && word.length > 4 ? word.slice(2) : "";
     const value = text => Math.max(weight(text, word), stem && 0.7 * weight(text, stem));
-    return Math.max(5 * value(section.key), 3 * value(page.key), ...section.keys.map(value));
+    return Math.max(5 * value(section.key), 3 * value(page.key), ...section.texts.map(value));
   });
   const present = each.filter(Boolean).length;
   // Words of a query that stand together count for more.
   const phrase = words.join(" ");
-  const whole = words.length > 1 && (section.key.includes(phrase) || section.keys.some(text => text.includes(phrase)));
+  const whole = words.length > 1 && (section.key.includes(phrase) || section.texts.some(text => text.includes(phrase)));
   const exact = section.key.trim() === phrase ? 4 : section.key.trim().startsWith(phrase) ? 2 : 0;
   return { present, value: each.reduce((sum, one) => sum + one, 0) + exact + (whole ? 2 : 0) };
 }
@@ -117,10 +111,11 @@ function find({ root, pages }, words, foreign) {
   return [...grouped].slice(0, 30).map(([page, hits]) => {
     const location = new URL(page.location, root).href;
     const shown = hits.slice(0, 12).map(({ section, value }) => {
-      const at = section.keys.map(text => words.reduce((sum, word) => sum + weight(text, word), 0));
-      const best = at.indexOf(Math.max(...at, 0)), [cell, text] = section[2][best] ?? [section[0], ""];
-      const place = weight(section.key, words[0]) || !text ? section[0] : cell;
-      return { location: `${location}#${place}`, title: marked(section[1], words), text: text && `<span dir="auto">${marked(text, words)}</span>`, score: value, terms: {} };
+      const at = section.texts.map(text => words.reduce((sum, word) => sum + weight(text, word), 0));
+      const best = at.indexOf(Math.max(...at, 0)), [cell, text] = section.cells[best] ?? [section.id, ""];
+      const place = weight(section.key, words[0]) || !text ? section.id : cell;
+      const shown = text && `<span dir="auto">${marked(text, words)}</span>`;
+      return { location: `${location}#${place}`, title: marked(section.title, words), text: shown, score: value, terms: {} };
     });
     const score = shown[Math.min(2, shown.length - 1)].score;
     const tags = foreign ? { tags: [foreign] } : {};
@@ -149,7 +144,8 @@ self.addEventListener("message", async ({ data: { type, data } }) => {
   if (type === SETUP) return self.postMessage({ type: READY });
   if (type !== QUERY) return;
   const turn = ++latest;
-  if (data.trim()) await book(lang);
+  await new Promise(resolve => setTimeout(resolve, 80)); // the next letter may be on its way
+  if (turn !== latest) return;
   const items = data.trim() ? await search(data) : [];
   if (turn === latest) self.postMessage({ type: RESULT, data: { items } });
 });
