@@ -19,7 +19,7 @@ from tests.built import seen
 from tests.test_messages import SCRIPTS
 from tools import site as building
 from tools.pages import Page, Renderer, chapter_page, direction, in_site
-from tools.readme import sections, table
+from tools.readme import sections, start, table
 from tools.reference import lesson_modules
 from tools.settings import ROOT, chapters, languages, notebook, settings
 from tools.translate import read
@@ -116,6 +116,7 @@ def test_the_wheels_reference_names_every_lessons_functions(site):
 def test_the_readmes_have_what_the_pages_take():
     for lang in languages():
         assert [len(section) for section in sections(lang)] == [len(section) for section in sections("en")]
+        assert [len(part) for part in start(lang)] == [len(part) for part in start("en")]
         assert [*table(lang)] == chapters()
 
 

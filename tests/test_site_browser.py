@@ -33,7 +33,7 @@ const within = names => [...document.querySelectorAll(names)].filter(shown);
 const say = node => [node.tagName, getComputedStyle(node).direction, node.innerText.slice(0, 40)];
 const foreign = node => node.closest('body [lang=en], .output.html');
 return {
-  prose: within('article :is(h1, h2, h3, p, li), nav a').filter(node => !foreign(node)).map(say),
+  prose: within('article :is(h1, h2, h3, p, li), nav a:not([data-stay])').filter(node => !foreign(node)).map(say),
   code: within('article :is(code, pre)').map(say),
   wide: document.documentElement.scrollWidth - innerWidth,
 };

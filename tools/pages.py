@@ -18,7 +18,7 @@ from pygments.util import ClassNotFound
 
 from ftcourse.engine.messages import message
 from tools.settings import notebook, settings
-from tools.translate import SAME, SOURCE, base_of, prose, read, state
+from tools.translate import SAME, SOURCE, base_of, listed, prose, read, state
 
 SOUND = {"audio/mpeg": "mp3", "audio/wav": "wav"}
 SETUP = ("install", "params")  # cells that a reader of the page need not look at
@@ -26,6 +26,7 @@ INDEXED_LETTERS = 600  # of an output
 ANSI = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
 TAGS = re.compile(r"<[^>]+>")
 OPTION = re.compile(r"<details>(<summary>(?:(?!</summary>).)*</summary>\s*)([✓✗])", re.S)
+SHADED = re.compile(r"background:rgba\(0,114,178,([\d.]+)\);color:\w+")
 VERDICTS = {"✓": "right", "✗": "wrong"}
 INDENT = {"python": "python", "py": "python", "pycon": "pycon", "": "text"}
 
@@ -104,7 +105,7 @@ def coloured(code: str, language: str = "python") -> str:
     html = re.sub(
         r'<span class="(?:n|p|o|w)">(.*?)</span>', r"\1", html, flags=re.S
     )  # those have no colour: half the weight
-    return f'<div class="highlight" dir="ltr"><pre><code>{html}\n</code></pre></div>'
+    return f'<div class="highlight" dir="ltr"><pre><code><span class="lines">{html}\n</span></code></pre></div>'
 
 
 def formula(match: re.Match) -> str:
@@ -229,7 +230,7 @@ class Renderer:
             return f'<div class="output html">{html}</div>', found
         if not text:
             return "", ""
-        return f'<pre class="output" dir="ltr" tabindex="0">{escape(text)}</pre>', text[:INDEXED_LETTERS]
+        return f'<pre class="output" dir="ltr">{escape(text)}</pre>', text[:INDEXED_LETTERS]
 
     def picture(self, cell: str, number: int | str, content: bytes, alt: str) -> str:
         """A picture as a file beside the page, with room kept for it."""
@@ -266,9 +267,21 @@ class Renderer:
         )
         html = re.sub(r'(<t[hd][^>]*) align="?(\w+)"?', r'\1 style="text-align:\2"', html)
         html = re.sub(r"<th( [^>]*)?></th>", r"<td\1></td>", html)
+        html = SHADED.sub(opaque, html)
         html = re.sub(r' border="1"| valign="\w+"', "", html)
         html = re.sub(r'<tr style="text-align: right;">', "<tr>", html)
         return scrolling(html, words(self.lang, "table"))
+
+
+def opaque(match: re.Match) -> str:
+    """A shade of a table as it looks on white, with letters that can be read on it, by day and by night.
+
+    >>> opaque(SHADED.match("background:rgba(0,114,178,0.50);color:black"))
+    'background:#80b8d8;color:#000'
+    """
+    share = float(match[1])
+    mixed = [round(255 * (1 - share) + part * share) for part in (0, 114, 178)]
+    return f"background:#{''.join(f'{part:02x}' for part in mixed)};color:#{'fff' if share > 0.9 else '000'}"
 
 
 def scrolling(html: str, name: str) -> str:
@@ -297,7 +310,8 @@ def untranslated(lang: str, nb: nbformat.NotebookNode, chapter: str) -> set[str]
     english = {cell.id: cell for cell in read(notebook(SOURCE, chapter)).cells}
     cells = [cell for cell in nb.cells if cell.id in english and cell.cell_type == "markdown"]
     alike = [cell for cell in cells if prose(cell) == prose(english[cell.id])]
-    if alike and (base := base_of(lang)) != lang:  # what the language it comes from has in English on purpose
+    if alike and lang in listed("derived"):  # what the language it comes from has in English on purpose
+        base = base_of(lang)
         return {cell.id for cell in alike} & untranslated(base, read(notebook(base, chapter)), chapter)
     return {cell.id for cell in alike if state(cell, english[cell.id]) != SAME}
 

@@ -14,7 +14,8 @@ PICTURE = re.compile(r"!\[(?P<alt>[^\]]+)\]\((?P<path>kit/[\w.]+)\)")
 ROW = re.compile(
     r"^\|[^\n]*?nbs/[\w-]+/(?P<chapter>\w+)\.ipynb\)[^|]*\|(?P<about>[^|]+)\|.*\| *(?P<minutes>[\d.]+) *\|$", re.M
 )
-ROOM = 2  # the last parts of "Start": in a classroom, a Hub in the room
+# Commands that only a teacher types: the parts of "Start" that have one are for teachers.
+ROOM = ("--no-index", "ftcourse hub", "ftcourse site", "make class", "make bundle")
 
 
 def slug(heading: str) -> str:
@@ -58,7 +59,7 @@ def sections(lang: str) -> list[list[Part]]:
     """The parts of a README by its headings of the second level; what stands before them comes first.
 
     >>> [len(section) for section in sections("en")]
-    [1, 8, 1, 2, 1, 1, 1]
+    [1, 9, 1, 2, 1, 1, 1]
     """
     found: list[list[Part]] = [[]]
     for part in parts(lang):
@@ -66,6 +67,17 @@ def sections(lang: str) -> list[list[Part]]:
             found.append([])
         found[-1].append(part)
     return found
+
+
+def start(lang: str) -> tuple[list[Part], list[Part]]:
+    """How to start, for one who learns and for one who teaches.
+
+    >>> [part.name for part in start("en")[1]]
+    ['in-a-classroom', 'a-hub-in-the-room', 'the-course-as-a-website']
+    """
+    found = sections(lang)[1]
+    room = [part for part in found if any(command in part.text for command in ROOM)]
+    return [part for part in found if part not in room], room
 
 
 @dataclass(frozen=True)
@@ -89,9 +101,10 @@ def table(lang: str) -> dict[str, Entry]:
 
 def places(lang: str) -> dict[str, str]:
     """Where in the site the headings of a README are."""
-    _, start, chapters, *rest = sections(lang)
-    found = {part.name: f"install.html#{part.name}" for section in (start[:-ROOM], *rest[:-1]) for part in section}
-    found |= {part.name: f"teachers.html#{part.name}" for part in start[-ROOM:]}
+    _, _, chapters, *rest = sections(lang)
+    alone, room = start(lang)
+    found = {part.name: f"install.html#{part.name}" for section in (alone, *rest[:-1]) for part in section}
+    found |= {part.name: f"teachers.html#{part.name}" for part in room}
     return found | {chapters[0].name: "index.html#chapters"}
 
 
@@ -191,13 +204,12 @@ def page_of(lang: str, name: str, title: str, found: list[Part], above: str = ""
 
 def install_page(lang: str) -> Page:
     """How to get the course, and what else it is for."""
-    _, start, _, *rest = sections(lang)
-    found = [*start[1:-ROOM], *(part for section in rest[:-1] for part in section)]
-    above = start[0].text.partition("\n")[2]
+    alone, rest = start(lang)[0], sections(lang)[3:-1]
+    found = [*alone[1:], *(part for section in rest for part in section)]
+    above = alone[0].text.partition("\n")[2]
     return page_of(lang, "install", words(lang, "nav_install"), found, above)
 
 
 def teachers_page(lang: str) -> Page:
     """What there is for teachers."""
-    _, start, *_ = sections(lang)
-    return page_of(lang, "teachers", words(lang, "teachers_title"), start[-ROOM:], words(lang, "teachers_missing"))
+    return page_of(lang, "teachers", words(lang, "teachers_title"), start(lang)[1], words(lang, "teachers_missing"))

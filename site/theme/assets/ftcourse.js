@@ -22,6 +22,15 @@
   window.addEventListener("hashchange", unfold);
   unfold();
 
+  // What scrolls sideways can be reached by the keyboard.
+  const reach = () => {
+    for (const box of document.querySelectorAll("article pre > code, article pre.output"))
+      if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight)
+        (box.querySelector(".lines") ?? box).tabIndex = 0;
+  };
+  window.addEventListener("resize", reach);
+  reach();
+
   const query = document.querySelector(".md-search__input");
   query?.addEventListener("input", () => query.dispatchEvent(new KeyboardEvent("keyup")));
 })();
