@@ -195,6 +195,19 @@ def test_the_search_folds_traditional_letters(site):
     assert texts["variants"]["調"] == "调" and len(texts["pages"]) == len(pages(site / "en"))
 
 
+def test_models_come_into_the_page_where_they_were_built(monkeypatch, tmp_path):
+    monkeypatch.setattr(building, "LIVE", tmp_path)
+    assert catalogue("ar", "site")["live_missing"] in building.live_page("ar").html
+    assert building.with_memory("ar", Page("x", "X")).html == ""
+    (tmp_path / "words").mkdir()
+    told = {"page.about": "about", **{f"{kind}.title": kind for kind in building.KINDS}}
+    (tmp_path / "words" / "ar.json").write_text(json.dumps(told))
+    (tmp_path / "quiz.js").touch()
+    page = building.live_page("ar")
+    assert page.html.count('data-lang="ar"') == len(building.KINDS) == len(page.headings) - 1 and not page.notes
+    assert 'src="../live/live.js"' in page.html and "quiz.js" in building.with_memory("ar", Page("x", "X")).html
+
+
 @pytest.fixture
 def small(tmp_path):
     """A server for a little site, and its port."""

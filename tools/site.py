@@ -67,23 +67,45 @@ def with_run_box(lang: str, page: Page) -> Page:
     return page
 
 
+KINDS = ("tokens", "stars", "words", "hidden", "similar", "attention")  # what live.js can put into a page
+
+
 def live_page(lang: str) -> Page:
     """The page on which models run in the browser; where they were not built, it says so."""
     page = Page("live", words(lang, "live_title"), meta={"kind": "live"})
     head = f"<h1>{escape(page.title)}</h1>"
     page.sections.append(["live", page.title, []])
-    if (LIVE / "live.js").is_file():
-        script = '<script type="module" src="../live/live.js"></script>'
-        page.html = f'{head}<div id="live" lang="{lang}" data-lang="{lang}"></div>{script}'
-    else:
+    told = LIVE / "words" / f"{lang}.json"
+    if not told.is_file():
         page.html = f'{head}<div class="admonition note"><p>{escape(words(lang, "live_missing"))}</p></div>'
-        page.notes.append(f"{lang}/live: build/live is not there; the page says so")
+        page.notes.append(f"{lang}/live: build/live is not there (make live); the page says so")
+        return page
+    said = json.loads(told.read_text(encoding="utf-8"))
+    page.headings.append((1, "live", page.title))
+    parts = [head.replace("<h1", '<h1 id="live"'), f"<p>{escape(said['page.about'])}</p>"]
+    for kind in KINDS:
+        title = said[f"{kind}.title"]
+        page.headings.append((2, kind, escape(title)))
+        page.sections.append([kind, title, []])
+        parts.append(f'<h2 id="{kind}">{escape(title)}</h2><div data-live="{kind}" data-lang="{lang}"></div>')
+    page.html = "".join([*parts, LIVE_LOOK, '<script type="module" src="../live/live.js"></script>'])
+    return page
+
+
+LIVE_LOOK = '<link rel="stylesheet" href="../live/live.css">'
+
+
+def with_memory(lang: str, page: Page) -> Page:
+    """A chapter's page that remembers, on the reader's device, which questions were solved."""
+    if (LIVE / "quiz.js").is_file():
+        call = f'remember(document.querySelector("article"), "{page.name}", "{lang}")'
+        page.html += f'{LIVE_LOOK}<script type="module">import {{ remember }} from "../live/quiz.js"; {call}</script>'
     return page
 
 
 def pages_of(lang: str) -> list[Page]:
     """All pages of a language, in the order of the contents."""
-    lessons = [with_run_box(lang, chapter_page(lang, chapter)) for chapter in chapters()]
+    lessons = [with_memory(lang, with_run_box(lang, chapter_page(lang, chapter))) for chapter in chapters()]
     home = home_page(lang, {page.name: page.title for page in lessons})
     others = [live_page(lang), glossary_page(lang), teachers_page(lang)]
     terms = notebook(lang, chapters()[0]).with_name("glossary.md")
