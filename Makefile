@@ -1,4 +1,4 @@
-# make learn | lab | test | test-long | notebooks | translate | kit | bench | live     each sets up what it needs; options: lang=en chapter=05_trainer texts=DIR
+# make learn | lab | site | live | test | test-long | notebooks | translate | kit | bench     each sets up what it needs; options: lang=en chapter=05_trainer texts=DIR
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 lang ?= en
 chapter ?=
@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: learn lab test test-long notebooks translate kit bench live
+.PHONY: learn lab site live test test-long notebooks translate kit bench
 .DEFAULT_GOAL := learn
 
 learn: .venv/ready
@@ -14,6 +14,9 @@ learn: .venv/ready
 
 lab: .venv/ready
 	$(BIN)/jupyter lab "nbs/$(lang)/$(or $(chapter),00_start).ipynb"
+
+site: .venv/ready
+	@$(BIN)/python -m tools.site
 
 test: .venv/ready
 	$(BIN)/ruff check .

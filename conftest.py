@@ -8,6 +8,8 @@ import torch
 
 from ftcourse.engine.messages import VARIABLE
 
+pytest_plugins = ["tests.built"]  # the website, built once
+
 GUARD = '''
 import os, socket
 

@@ -439,6 +439,28 @@ def serve_hub(
         typer.echo(say("hub_stopped", folder=folder))
 
 
+@app.command("site", help=say("site"))
+def serve_site(
+    folder: Annotated[Path | None, typer.Option(help=say("site_folder"))] = None,
+    host: Annotated[str, typer.Option(help=say("hub_host"))] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help=say("site_port"), min=0, max=65535)] = 8080,
+    lang: Lang = DEFAULT_LANG,
+) -> None:
+    with told(lang):
+        from ftcourse.engine.website import find_site, make_server
+        from ftcourse.room.settings import addresses
+
+        with make_server(find_site(folder), host, port, lang) as server:
+            urls = [f"http://{address}:{server.server_port}/" for address in addresses(host)]
+            typer.echo(say("site_serving", url=urls[0]))
+            if urls[1:]:
+                typer.echo(say("hub_also", urls=", ".join(urls[1:])))
+            sys.stdout.flush()
+            with suppress(KeyboardInterrupt):
+                server.serve_forever()
+        typer.echo(say("site_stopped"))
+
+
 @app.command(help=say("get"))
 def get(
     name: Annotated[str, typer.Argument(help=say("get_name"))],

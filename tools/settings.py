@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
 CATALOGUES = ROOT / "ftcourse" / "catalogues"
+PLACEHOLDER = "ftcourse/ftcourse"  # until the course has an address of its own
 
 
 def settings() -> configparser.SectionProxy:
@@ -31,6 +32,12 @@ def chapters() -> list[str]:
     '00_start'
     """
     return settings()["chapters"].split()
+
+
+def repository() -> str:
+    """The repository's address on GitHub, as OWNER/NAME; empty while settings.ini has the placeholder."""
+    name = settings()["repository"]
+    return "" if name == PLACEHOLDER else name
 
 
 def notebook(lang: str, chapter: str) -> Path:
