@@ -442,7 +442,7 @@ def serve_hub(
 @app.command("site", help=say("site"))
 def serve_site(
     folder: Annotated[Path | None, typer.Option(help=say("site_folder"))] = None,
-    host: Annotated[str, typer.Option(help=say("hub_host"))] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help=say("host"))] = "127.0.0.1",
     port: Annotated[int, typer.Option(help=say("site_port"), min=0, max=65535)] = 8080,
     lang: Lang = DEFAULT_LANG,
 ) -> None:
