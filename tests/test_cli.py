@@ -299,7 +299,7 @@ def test_answers_that_were_written_are_kept_and_the_same_command_goes_on(tiny, t
     with monkeypatch.context() as patch:
         patch.setattr(
             "ftcourse.inference.Predictor",
-            lambda model, threshold, load=Predictor: Stopping(load(model, threshold=threshold), error),
+            lambda model, load=Predictor, **how: Stopping(load(model, **how), error),
         )
         said = ask(*words, tmp_path / "answers.csv", code=1).output
     assert "the same command goes on from there" in " ".join(said.split())
