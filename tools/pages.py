@@ -379,3 +379,13 @@ def glossary_page(lang: str) -> Page:
     ]
     page.html = f'<div class="terms">{"".join(entries)}</div>'
     return page
+
+
+def tables_page(lang: str) -> Page:
+    """The reference on tables of one's own as a page."""
+    text = (notebook(lang, "00_start").parent / "tables.md").read_text("utf-8")
+    page = Page("tables", re.search("^# (.+)$", text, re.M)[1])
+    renderer = Renderer(lang, page, in_site)
+    blocks = re.split(r"^(?=## )", text, flags=re.M)
+    page.html = "".join(renderer.prose(block, f"tables-{number}") for number, block in enumerate(blocks))
+    return page

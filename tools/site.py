@@ -26,9 +26,9 @@ from mkdocs.structure.pages import Page as Written
 from mkdocs.structure.toc import get_toc
 
 from ftcourse.engine.messages import catalogue
-from ftcourse.room.pages import LANGUAGES
+from ftcourse.room.frame import LANGUAGES
 from tools.conversion import converter
-from tools.pages import Page, chapter_page, direction, glossary_page, words
+from tools.pages import Page, chapter_page, direction, glossary_page, tables_page, words
 from tools.readme import home_page, install_page, teachers_page
 from tools.reference import reference_pages
 from tools.settings import BUILD, ROOT, chapters, languages, notebook, repository, settings
@@ -107,9 +107,10 @@ def pages_of(lang: str) -> list[Page]:
     """All pages of a language, in the order of the contents."""
     lessons = [with_memory(lang, with_run_box(lang, chapter_page(lang, chapter))) for chapter in chapters()]
     home = home_page(lang, {page.name: page.title for page in lessons})
-    others = [live_page(lang), glossary_page(lang), teachers_page(lang)]
-    terms = notebook(lang, chapters()[0]).with_name("glossary.md")
-    others[1].files[f"{NOTEBOOKS}/glossary.md"] = terms.read_bytes()
+    others = [live_page(lang), glossary_page(lang), tables_page(lang), teachers_page(lang)]
+    for page in others[1:3]:  # beside the notebooks, which link to them
+        source = notebook(lang, chapters()[0]).with_name(f"{page.name}.md")
+        page.files[f"{NOTEBOOKS}/{source.name}"] = source.read_bytes()
     return [home, install_page(lang), *lessons, *others, *reference_pages(lang)]
 
 
@@ -126,7 +127,7 @@ def contents(lang: str, pages: list[Page]) -> list[dict]:
         entry(by_name["index"], words(lang, "nav_home")),
         entry(by_name["install"]),
         {words(lang, "nav_chapters"): lessons},
-        *(entry(by_name[name]) for name in ("live", "glossary", "teachers")),
+        *(entry(by_name[name]) for name in ("live", "glossary", "tables", "teachers")),
         {words(lang, "nav_reference"): reference},
     ]
 

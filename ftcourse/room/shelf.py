@@ -17,6 +17,7 @@ import yaml
 
 from ftcourse.engine.assets import check_folder, export_model, manifest
 from ftcourse.engine.checks import LANGS
+from ftcourse.engine.fetch import NOT_IN_KIT
 from ftcourse.engine.messages import message
 from ftcourse.kit import HUB
 from ftcourse.room.names import KINDS, Refusal, check_path, check_repo_id
@@ -66,6 +67,8 @@ def kit_items() -> dict[tuple[str, str], Item]:
     items = []
     for what, entries in HUB.items():
         for name, counterparts in entries.items():
+            if what == "model" and name in NOT_IN_KIT:
+                continue
             for key, place in (counterparts or {"*": (f"{KIT}/{name}",)}).items():
                 repo_id, *config = (place,) if isinstance(place, str) else place
                 repo_id = repo_id if "/" in repo_id else f"evaluate-{what}/{repo_id}"
