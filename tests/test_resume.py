@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, GPT2Config, GPT2ForSequenceClassification
 from typer.testing import CliRunner
 
-from ftcourse import cli
 from ftcourse.cli import app
 from ftcourse.engine import locks
+from ftcourse.engine.answers import Asked, part_of
 from ftcourse.engine.calls import call_of
 from ftcourse.engine.checks import LANGS
 from ftcourse.engine.contents import bytes_hash, content_hash
@@ -225,7 +225,7 @@ def test_the_command_line_has_one_line_for_a_warning(tiny, tmp_path):
 
 def test_answers_of_another_table_or_model_are_not_gone_on_with(tiny, tmp_path):
     def part(frame):
-        return cli.part_of(tmp_path / "a.csv", Path(model), written(frame, tmp_path), ["review"], False, "en")
+        return part_of(tmp_path / "a.csv", Path(model), Asked(TableFile(written(frame, tmp_path)), ["review"]))
 
     model = tiny_checkpoint(tmp_path / "model")
     first = part(FRAME)

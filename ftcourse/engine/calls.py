@@ -16,7 +16,8 @@ from ftcourse.engine.run import plan_of
 from ftcourse.engine.tables import TableFile
 
 PLAIN = Options()
-USUAL = vars(PLAIN) | {"class_weights": None, "encoding": None, "sheet": None}  # what calls did before they noted it
+NEW = ("class_weights", "encoding", "sheet", "patience")
+USUAL = vars(PLAIN) | dict.fromkeys(NEW) | {"keep": "last"}  # what calls did before they noted it
 
 
 def in_its_language(function: Callable) -> Callable:
