@@ -24,7 +24,7 @@ from ftcourse.engine.tables import TableFile
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from tests.tiny import heed_interrupts, tiny_checkpoint
-from tools.settings import ROOT
+from tools.settings import ROOT, notebook
 
 RUNNER = CliRunner()
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -218,6 +218,22 @@ def test_lab_copies_and_keeps_what_is_there(tmp_path):
     copies[1].unlink()
     assert "1 notebooks were copied" in ask("lab", "--folder", tmp_path, "--no-open").output
     assert copies[0].read_text() == "mine"
+
+
+EVERYWHERE = {"--help", "--lang", "--out", "--model"}
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_the_reference_on_tables_names_each_option_and_no_other(lang):
+    page = (notebook(lang, "00_start").parent / "tables.md").read_text(encoding="utf-8")
+    there = set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", page))
+    options = set()
+    for command in ("finetune", "evaluate", "predict", "serve"):
+        parameters = get_command(app).commands[command].params
+        options |= {name for one in parameters for name in (*one.opts, *one.secondary_opts) if name.startswith("--")}
+    assert len(options) > 30
+    assert there - {"--help"} <= options
+    assert options - there <= EVERYWHERE | {"--no-windows"}
 
 
 @pytest.mark.parametrize("lang", ["en", "ar"])
