@@ -233,7 +233,7 @@ def test_the_reference_on_tables_names_each_option_and_no_other(lang):
         options |= {name for one in parameters for name in (*one.opts, *one.secondary_opts) if name.startswith("--")}
     assert len(options) > 30
     assert there - {"--help"} <= options
-    assert options - there <= EVERYWHERE | {"--no-windows"}
+    assert options - there <= EVERYWHERE
 
 
 @pytest.mark.parametrize("lang", ["en", "ar"])
