@@ -383,7 +383,7 @@ def glossary_page(lang: str) -> Page:
 
 def tables_page(lang: str) -> Page:
     """The reference on tables of one's own as a page."""
-    text = (notebook(lang, "00_start").parent / "tables.md").read_text("utf-8")
+    text = prose(nbformat.v4.new_markdown_cell((notebook(lang, "00_start").parent / "tables.md").read_text("utf-8")))
     page = Page("tables", re.search("^# (.+)$", text, re.M)[1])
     renderer = Renderer(lang, page, in_site)
     blocks = re.split(r"^(?=## )", text, flags=re.M)
