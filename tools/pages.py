@@ -21,7 +21,7 @@ from tools.settings import notebook, settings
 from tools.translate import SAME, SOURCE, base_of, listed, prose, read, state
 
 SOUND = {"audio/mpeg": "mp3", "audio/wav": "wav"}
-SETUP = ("install", "params")  # cells that a reader of the page need not look at
+SETUP = ("install", "params", "imports", "imports-lesson", "imports-first", "lesson-imports")  # what a reader may skip
 INDEXED_LETTERS = 600  # of an output
 ANSI = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
 TAGS = re.compile(r"<[^>]+>")
