@@ -280,6 +280,8 @@ def test_no_option_is_there_twice_and_all_are_told_in_a_sentence():
         "table",
         "name",
         "validation",
+        "keep",  # the best epoch, or columns
+        "windows",  # or, of a saved model, as it was trained
     }
 
 
