@@ -174,7 +174,11 @@ def adapter_files(name: str | os.PathLike, offline: bool) -> dict[str, Path] | N
     """
     options = {"local_files_only": offline, "_raise_exceptions_for_missing_entries": False}
     options |= {"_raise_exceptions_for_gated_repo": False, "_raise_exceptions_for_connection_errors": False}
-    if not cached_file(str(name), ADAPTER_CONFIG, **options):
+    try:
+        there = cached_file(str(name), ADAPTER_CONFIG, **options)
+    except (OSError, ValueError):  # no such place: whoever loads the model says so
+        there = None
+    if not there:
         return None
     found = {file: cached_file(str(name), file, **options) for file in (ADAPTER_CONFIG, ADAPTER, "config.json", HEAD)}
     if not found[ADAPTER]:

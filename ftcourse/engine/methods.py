@@ -298,7 +298,7 @@ class Learner:
             if head is None:
                 return torch.zeros(0)
             before = {name: tensor.clone() for name, tensor in head.state_dict().items()}
-            rows, plan = self.rows(parts), replace(suited(config, "head"), precision="no")
+            rows, plan = self.rows(parts), replace(suited(config, "head"), precision="no", keep="last", patience=None)
             train(head, rows[0], collate=row_batch, config=plan)
             self.way.finish(self.model)
             with evaluating(head), torch.inference_mode():

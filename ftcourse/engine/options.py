@@ -48,17 +48,17 @@ class Options:
             raise trouble("windows", given=reprlib.repr(self.windows))
         if self.max_length is not None:
             check_number("max_length", self.max_length, FEWEST, whole=True)
-
-    @property
-    def reading(self) -> dict:
-        """How much of a text is read, by the names of the arguments of `start_model`."""
-        return {"max_length": self.max_length, "windows": self.windows}
         known("method", self.method, METHODS)
         check_number("rank", self.rank, 1, whole=True)
         if self.merge not in (True, False):
             raise trouble("merge", given=reprlib.repr(self.merge))
         if self.method != "lora" and (self.merge or self.rank != 8):
             raise trouble("only_lora", given=self.method)
+
+    @property
+    def reading(self) -> dict:
+        """How much of a text is read, by the names of the arguments of `start_model`."""
+        return {"max_length": self.max_length, "windows": self.windows}
 
     def problem(self, label: object) -> str | None:
         """The problem that a call asks for; None where the table is to tell. A `ValueError` where it asks for two.
