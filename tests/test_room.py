@@ -27,6 +27,7 @@ from conftest import GUARD
 from ftcourse import cli
 from ftcourse.engine.assets import ASSETS, INDEX, shards
 from ftcourse.engine.checks import LANGS
+from ftcourse.engine.fetch import NOT_IN_KIT
 from ftcourse.engine.hub import choose_source, set_offline
 from ftcourse.engine.messages import catalogue
 from ftcourse.kit import HUB
@@ -294,9 +295,7 @@ def test_the_hf_command(room):
 
 # What is on the shelf
 
-SERVED = {
-    place if isinstance(place, str) else place[0] for places in HUB["model"].values() for place in places.values()
-}
+SERVED = {place for name, places in HUB["model"].items() if name not in NOT_IN_KIT for place in places.values()}
 
 
 def test_the_kit_is_served_whole_and_says_what_it_is(room):
