@@ -277,6 +277,7 @@ def evaluate_model(
     sheet: Sheet = None,
 ) -> None:
     with told(lang):
+        from ftcourse.engine.progress import quiet_libraries
         from ftcourse.engine.scoring import check_place, write_report
         from ftcourse.engine.tables import TableFile
         from ftcourse.finetune import evaluate_table
@@ -285,7 +286,8 @@ def evaluate_model(
             check_place(out, force)
         table = TableFile(table, encoding, sheet)
         label = label[0] if len(label) == 1 else label
-        report = evaluate_table(model, table, text=text, label=label, lang=lang, threshold=threshold)
+        with quiet_libraries():
+            report = evaluate_table(model, table, text=text, label=label, lang=lang, threshold=threshold)
         typer.echo(report)
         tell_encoding(report.source)
         if out:
