@@ -53,3 +53,16 @@ def guarded(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
     return tmp_path
+
+
+@pytest.fixture
+def call(tiny, tmp_path):
+    """`finetune` with all that a test does not care about; `tiny` is the test module's own model."""
+    from ftcourse.finetune import finetune
+    from tests.tiny import FAST
+
+    def run(table, **options):
+        defaults = {"text": "review", "label": "stars", "model": tiny, "config": FAST, "output_dir": tmp_path / "out"}
+        return finetune(table, **(defaults | options))
+
+    return run

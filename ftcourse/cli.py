@@ -52,6 +52,8 @@ Table = Annotated[Path, typer.Argument(help=say("table"))]
 Text = Annotated[list[str], typer.Option(help=say("text"))]
 Encoding = Annotated[str | None, typer.Option(help=say("encoding"))]
 Sheet = Annotated[str | None, typer.Option(help=say("sheet"))]
+Host = Annotated[str, typer.Option(help=say("host"))]
+Port = Annotated[int, typer.Option(help=say("port"), min=0, max=65535)]
 Length = Annotated[int | None, typer.Option(help=say("max_length"))]
 
 
@@ -236,22 +238,32 @@ def leave_pipe() -> None:
     raise typer.Exit(0)
 
 
+def urls_of(host: str, port: int) -> list[str]:
+    """Where the others find what listens at a host and a port.
+
+    >>> urls_of("::1", 8000)
+    ['http://[::1]:8000']
+    """
+    from ftcourse.room.settings import addresses
+
+    return [f"http://{f'[{one}]' if ':' in one else one}:{port}" for one in addresses(host)]
+
+
 @app.command("serve", help=say("serve"))
 def serve_model(
     model: Annotated[Path, typer.Argument(help=say("model_dir"))],
-    host: Annotated[str, typer.Option(help=say("host"))] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help=say("port"), min=0, max=65535)] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
     lang: Lang = DEFAULT_LANG,
     origin: Annotated[list[str] | None, typer.Option(help=say("serve_origin"))] = None,
     threshold: Annotated[float, typer.Option(help=say("threshold"))] = 0.5,
     precision: Annotated[str, typer.Option(help=say("precision"))] = "no",
 ) -> None:
     with told(lang):
-        from ftcourse.room.settings import addresses
         from ftcourse.service.serve import is_local, serve
 
         def ready(port: int) -> None:
-            urls = [f"http://{f'[{one}]' if ':' in one else one}:{port}" for one in addresses(host)]
+            urls = urls_of(host, port)
             typer.echo(say("serving", model=model, url=urls[0]))
             if not is_local(host):
                 typer.echo(say("serving_all", urls=", ".join(urls)), err=True)
@@ -277,7 +289,6 @@ def evaluate_model(
     sheet: Sheet = None,
 ) -> None:
     with told(lang):
-        from ftcourse.engine.progress import quiet_libraries
         from ftcourse.engine.scoring import check_place, write_report
         from ftcourse.engine.tables import TableFile
         from ftcourse.finetune import evaluate_table
@@ -286,8 +297,7 @@ def evaluate_model(
             check_place(out, force)
         table = TableFile(table, encoding, sheet)
         label = label[0] if len(label) == 1 else label
-        with quiet_libraries():
-            report = evaluate_table(model, table, text=text, label=label, lang=lang, threshold=threshold)
+        report = evaluate_table(model, table, text=text, label=label, lang=lang, threshold=threshold)
         typer.echo(report)
         tell_encoding(report.source)
         if out:
@@ -407,8 +417,8 @@ def export(
 @app.command("hub", help=say("hub_command"))
 def serve_hub(
     folder: Annotated[Path, typer.Option(help=say("hub_folder"))],
-    host: Annotated[str, typer.Option(help=say("host"))] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help=say("port"), min=0, max=65535)] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
     lang: Lang = DEFAULT_LANG,
     token: Annotated[list[str] | None, typer.Option(help=say("hub_token"))] = None,
 ) -> None:
@@ -418,10 +428,10 @@ def serve_hub(
         check_server(lang)
         from ftcourse.room.names import Refusal
         from ftcourse.room.serve import serve
-        from ftcourse.room.settings import addresses, described
+        from ftcourse.room.settings import described
 
         def ready(hub, port: int) -> None:
-            urls = [f"http://{address}:{port}" for address in addresses(host)]
+            urls = urls_of(host, port)
             typer.echo(say("hub_serving", folder=folder, url=urls[0]))
             if urls[1:]:
                 typer.echo(say("hub_also", urls=", ".join(urls[1:])))
@@ -444,16 +454,15 @@ def serve_hub(
 @app.command("site", help=say("site"))
 def serve_site(
     folder: Annotated[Path | None, typer.Option(help=say("site_folder"))] = None,
-    host: Annotated[str, typer.Option(help=say("host"))] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help=say("site_port"), min=0, max=65535)] = 8080,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
     lang: Lang = DEFAULT_LANG,
 ) -> None:
     with told(lang):
         from ftcourse.engine.website import find_site, make_server
-        from ftcourse.room.settings import addresses
 
         with make_server(find_site(folder), host, port, lang) as server:
-            urls = [f"http://{address}:{server.server_port}/" for address in addresses(host)]
+            urls = [f"{url}/" for url in urls_of(host, server.server_port)]
             typer.echo(say("site_serving", url=urls[0]))
             if urls[1:]:
                 typer.echo(say("hub_also", urls=", ".join(urls[1:])))

@@ -188,5 +188,6 @@ def evaluate_table(
     2
     """
     own = Way(accuracy_f1, baseline_answers, measure)
-    predictor = model if isinstance(model, Predictor) else Predictor(model, threshold=threshold)
-    return score_model(predictor, model, table, check_call(text, label, "."), lang, own, judge)
+    with quiet_libraries():
+        predictor = model if isinstance(model, Predictor) else Predictor(model, threshold=threshold)
+        return score_model(predictor, model, table, check_call(text, label, "."), lang, own, judge)

@@ -22,13 +22,12 @@ from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import MARK
 from ftcourse.engine.report import load_report
 from ftcourse.engine.tables import plain_texts
-from ftcourse.finetune import finetune
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig
 from ftcourse.model import classifier
 from ftcourse.trainer import metrics_for
-from tests.tiny import FAST, tiny_checkpoint, wild_table
+from tests.tiny import tiny_checkpoint, wild_table
 from tools.settings import ROOT
 
 WILD = {"en": ("cp1252", "utf-8-sig", "utf-16"), "ar": ("cp1256", "utf-8"), "zh": ("gb18030", "utf-8-sig")}
@@ -45,17 +44,6 @@ def frame() -> pd.DataFrame:
     """Forty reviews, half good and half bad, and a column of numbers."""
     texts = [f"{word} food, visit {n}" for n in range(20) for word in ("good", "bad")]
     return pd.DataFrame({"review": texts, "stars": ["good", "bad"] * 20, "id": range(40)})
-
-
-@pytest.fixture
-def call(tiny, tmp_path):
-    """`finetune` with all that a test does not care about."""
-
-    def run(table, **options):
-        defaults = {"text": "review", "label": "stars", "model": tiny, "config": FAST, "output_dir": tmp_path / "out"}
-        return finetune(table, **(defaults | options))
-
-    return run
 
 
 @pytest.mark.parametrize(("lang", "encoding"), [(lang, one) for lang, known in WILD.items() for one in known])

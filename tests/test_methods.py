@@ -197,7 +197,7 @@ def test_a_stopped_training_ends_in_the_same_weights(tiny, frame, tmp_path, monk
     options = {"method": method, "config": TrainConfig(epochs=2, batch_size=8, lr=5e-3, save_steps=2), "merge": False}
     options |= {"rank": 2} if method == "lora" else {}
     call(frame, tmp_path / "whole", tiny, **options)
-    saved, save = [], methods.write_checked
+    saved, save = [], methods.write_checkpoint
     checkpoints, write = [], sys.modules["ftcourse.engine.checkpoint"].write_checkpoint
 
     def stop(path, *arguments):
@@ -206,7 +206,7 @@ def test_a_stopped_training_ends_in_the_same_weights(tiny, frame, tmp_path, monk
         if len(checkpoints) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(methods, "write_checked", lambda *given: (saved.append(given[0]), save(*given)))
+    monkeypatch.setattr(methods, "write_checkpoint", lambda *given: (saved.append(given[0]), save(*given)))
     monkeypatch.setattr("ftcourse.engine.checkpoint.write_checkpoint", stop)
     with pytest.raises(KeyboardInterrupt):
         call(frame, tmp_path / "out", tiny, **options)

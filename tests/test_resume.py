@@ -67,17 +67,6 @@ def tiny(tmp_path_factory) -> str:
     return tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.fixture
-def call(tiny, tmp_path):
-    """`finetune` with all that a test does not care about."""
-
-    def run(table, **options):
-        defaults = {"text": "review", "label": "stars", "model": tiny, "config": FAST, "output_dir": tmp_path / "out"}
-        return finetune(table, **(defaults | options))
-
-    return run
-
-
 def started(target, *arguments):
     """A process of its own that runs a function of `tests.victim`."""
     process = CONTEXT.Process(target=target, args=tuple(map(str, arguments)))

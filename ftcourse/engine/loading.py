@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import CONFIG_MAPPING
 
-from ftcourse.engine.assets import missing_shards
+from ftcourse.engine.assets import INDEX, WHOLE, missing_shards
 from ftcourse.engine.folders import reason
 from ftcourse.engine.hub import why_offline
 from ftcourse.engine.messages import in_words, trouble
@@ -70,10 +70,8 @@ def wrong_weights(folder: Path) -> str:
     """
     files = sorted(folder.glob("*.safetensors"))
     pickles = sorted(path.name for kind in PICKLES for path in folder.glob(kind))
-    if not files and not (folder / "model.safetensors.index.json").is_file():
-        return (
-            in_words("model_pickle", name=pickles[0]) if pickles else in_words("model_part", name="model.safetensors")
-        )
+    if not files and not (folder / INDEX).is_file():
+        return in_words("model_pickle", name=pickles[0]) if pickles else in_words("model_part", name=WHOLE)
     for file in files:
         try:
             with safe_open(file, framework="pt"):

@@ -2,25 +2,23 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from datasets import Dataset
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
 from ftcourse.engine.adapters import Adapter, new_parts
 from ftcourse.engine.batches import Collate, token_lengths
+from ftcourse.engine.checkpoint import read_checkpoint, write_checkpoint
 from ftcourse.engine.cleaning import ONE_LABEL, SEVERAL, Prepared
 from ftcourse.engine.columns import ROW_WEIGHT, checked_data
-from ftcourse.engine.folders import reason, written_whole
 from ftcourse.engine.forward import evaluation_batches, probabilities_of
-from ftcourse.engine.messages import trouble
+from ftcourse.engine.models import on_device
 from ftcourse.engine.processes import evaluating
 from ftcourse.engine.progress import watched
 from ftcourse.engine.reading import mean_rows
@@ -162,25 +160,14 @@ def kept_vectors(path: Path | None, make: Callable[[], torch.Tensor]) -> tuple[t
     torch.Size([2, 3])
     """
     if path and path.is_file():
-        try:
-            found = load_file(path)
-            return found["vectors"], found["seconds"].item()
-        except (OSError, SafetensorError, KeyError):
-            pass  # damaged: made anew
+        with suppress(ValueError):  # damaged: made anew
+            tensors, state = read_checkpoint(path)
+            return tensors["vectors"], state["seconds"]
     started = time.perf_counter()
     vectors, seconds = make(), time.perf_counter() - started
     if path:
-        write_checked(path, {"vectors": vectors.contiguous(), "seconds": torch.tensor(seconds)})
+        write_checkpoint(path, {"vectors": vectors.contiguous()}, {"seconds": seconds})
     return vectors, seconds
-
-
-def write_checked(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Writes tensors to a file, whole or not at all; an `OSError` in one line says why not."""
-    try:
-        with written_whole(path) as part:
-            save_file(tensors, part)
-    except (OSError, SafetensorError) as error:
-        raise trouble("checkpoint_not_written", OSError, name=str(path), reason=reason(error)) from error
 
 
 def made_vectors(
@@ -253,8 +240,7 @@ class Learner:
 
     def train(self, train: Callable, *parts: Dataset, collate: Collate, config, output_dir: Path, **how):
         """The history of a training by chapter 06's `train`, with the same arguments."""
-        if torch.accelerator.is_available():
-            self.model.to(torch.accelerator.current_accelerator())
+        on_device(self.model)
         how |= {"collate": collate, "config": config, "output_dir": output_dir}
         Path(output_dir).mkdir(parents=True, exist_ok=True)
         return getattr(self, f"train_{self.options.method}")(train, parts, **how)

@@ -23,7 +23,6 @@ from ftcourse.engine.folders import written_whole
 from ftcourse.engine.labels import first, join_labels, label_key, listed, note, number_values, shown
 from ftcourse.engine.messages import catalogue, trouble
 from ftcourse.engine.problems import Way, in_names, measure_labels, way_for
-from ftcourse.engine.progress import quiet_libraries
 from ftcourse.engine.report import Report, label_counts, load_report, versions
 from ftcourse.engine.several import find_cell_separator, label_sets
 from ftcourse.engine.views import table_html
@@ -187,7 +186,7 @@ def score_model(
     >>> score_model(Predictor(model), model, table, ["text", "label"], "en", own, judge).read
     2
     """
-    with quiet_libraries(), TemporaryDirectory() as work:
+    with TemporaryDirectory() as work:
         prepared = scorable_rows(table, columns, lang, predictor.model.config, work)
         return scored_report(predictor, model, prepared, lang, own, judge)
 

@@ -5,7 +5,6 @@ import mimetypes
 import os
 import posixpath
 import re
-import socket
 from contextlib import suppress
 from functools import lru_cache
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ftcourse.engine.messages import language, message
+from ftcourse.engine.sockets import listen
 
 PACKED = {".html", ".css", ".js", ".mjs", ".json", ".svg", ".txt", ".xml", ".ipynb", ".md", ".wasm"}
 TYPES = {
@@ -136,14 +136,6 @@ class Server(ThreadingHTTPServer):
     """The server: a thread a connection, as many as a room has."""
 
     daemon_threads = True
-    request_queue_size = 128
-    allow_reuse_address = os.name != "nt"
-
-    def server_bind(self) -> None:
-        """Without asking for this machine's name, which can take seconds where there is no network."""
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[:2]
 
 
 def make_server(folder: Path, host: str = "127.0.0.1", port: int = 8000, lang: str = "en") -> Server:
@@ -157,10 +149,9 @@ def make_server(folder: Path, host: str = "127.0.0.1", port: int = 8000, lang: s
     True
     """
     handler = type("SiteHandler", (Handler,), {"root": Path(folder).resolve()})
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    kind = type("SiteServer", (Server,), {"address_family": family})
-    try:
-        return kind((host, port), handler)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OSError(message(lang, "cli", "site_address", given=f"{host}:{port}", reason=reason)) from error
+    server = Server((host, port), handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listen(host, port, lang)  # asks for no name of this machine, which can take seconds
+    server.server_address = server.socket.getsockname()
+    server.server_name, server.server_port = server.server_address[:2]
+    return server

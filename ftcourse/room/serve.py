@@ -11,8 +11,8 @@ import uvicorn
 from filelock import FileLock, Timeout
 
 from ftcourse.engine.messages import message
+from ftcourse.engine.sockets import listen
 from ftcourse.room.server import Hub, make_app
-from ftcourse.room.sockets import listen
 
 GRACE_SECONDS = 5  # for transfers that are under way when the server ends
 

@@ -83,8 +83,8 @@ def serve(
     import uvicorn
 
     from ftcourse.engine.progress import quiet_libraries
+    from ftcourse.engine.sockets import listen
     from ftcourse.inference import Predictor
-    from ftcourse.room.sockets import listen
     from ftcourse.service.app import Service, make_app, pairs_of
 
     origins = check_origins(origins)

@@ -10,7 +10,12 @@ MANY = 256  # connections that may wait
 
 
 def listen(host: str, port: int, lang: str) -> socket.socket:
-    """A socket at an address; port 0 stands for any that is free. `OSError` says what to do where it is taken."""
+    """A socket at an address; port 0 stands for any that is free. `OSError` says what to do where it is taken.
+
+    >>> with listen("127.0.0.1", 0, "en") as sock:
+    ...     sock.getsockname()[0]
+    '127.0.0.1'
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     if os.name != "nt":
