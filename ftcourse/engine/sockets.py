@@ -24,6 +24,7 @@ def listen(host: str, port: int, lang: str) -> socket.socket:
         sock.bind((host, port))
     except (OSError, UnicodeError) as error:  # the latter where a host cannot be a name at all
         sock.close()
-        raise OSError(message(lang, "room", "error.address", given=f"{host}:{port}", reason=reason(error))) from error
+        values = {"given": f"{host}:{port}", "reason": reason(error)}
+        raise OSError(message(lang, "cli", "listen_address", **values)) from error
     sock.listen(MANY)
     return sock
