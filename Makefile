@@ -19,7 +19,7 @@ site: .venv/ready
 	@$(BIN)/python -m tools.site
 
 test: .venv/ready
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 

@@ -68,7 +68,7 @@ def one_call_a_request(model: str) -> None:
     from starlette.routing import Route
     from transformers import pipeline
 
-    from ftcourse.room.sockets import listen
+    from ftcourse.engine.sockets import listen
 
     pipe, lock = pipeline("text-classification", model=model), Lock()
 
