@@ -54,6 +54,8 @@ Encoding = Annotated[str | None, typer.Option(help=say("encoding"))]
 Sheet = Annotated[str | None, typer.Option(help=say("sheet"))]
 Host = Annotated[str, typer.Option(help=say("host"))]
 Port = Annotated[int, typer.Option(help=say("port"), min=0, max=65535)]
+Threshold = Annotated[float, typer.Option(help=say("threshold"))]
+Windows = Annotated[bool | None, typer.Option("--windows/--no-windows", help=say("windows_as_trained"))]
 Length = Annotated[int | None, typer.Option(help=say("max_length"))]
 
 
@@ -193,9 +195,9 @@ def predict(
     lang: Lang = DEFAULT_LANG,
     raw: Annotated[bool, typer.Option("--raw", help=say("raw"))] = False,
     force: Annotated[bool, typer.Option("--force", help=say("force"))] = False,
-    threshold: Annotated[float, typer.Option(help=say("threshold"))] = 0.5,
+    threshold: Threshold = 0.5,
     max_length: Length = None,
-    windows: Annotated[bool | None, typer.Option("--windows/--no-windows", help=say("windows_as_trained"))] = None,
+    windows: Windows = None,
     encoding: Encoding = None,
     sheet: Sheet = None,
 ) -> None:
@@ -256,7 +258,7 @@ def serve_model(
     port: Port = 8000,
     lang: Lang = DEFAULT_LANG,
     origin: Annotated[list[str] | None, typer.Option(help=say("serve_origin"))] = None,
-    threshold: Annotated[float, typer.Option(help=say("threshold"))] = 0.5,
+    threshold: Threshold = 0.5,
     precision: Annotated[str, typer.Option(help=say("precision"))] = "no",
 ) -> None:
     with told(lang):
@@ -284,7 +286,9 @@ def evaluate_model(
     out: Annotated[Path | None, typer.Option(help=say("out_report"))] = None,
     lang: Lang = DEFAULT_LANG,
     force: Annotated[bool, typer.Option("--force", help=say("force"))] = False,
-    threshold: Annotated[float, typer.Option(help=say("threshold"))] = 0.5,
+    threshold: Threshold = 0.5,
+    max_length: Length = None,
+    windows: Windows = None,
     encoding: Encoding = None,
     sheet: Sheet = None,
 ) -> None:
@@ -295,9 +299,10 @@ def evaluate_model(
 
         if out:
             check_place(out, force)
+        how = {"threshold": threshold, "max_length": max_length, "windows": windows}
         table = TableFile(table, encoding, sheet)
         label = label[0] if len(label) == 1 else label
-        report = evaluate_table(model, table, text=text, label=label, lang=lang, threshold=threshold)
+        report = evaluate_table(model, table, text=text, label=label, lang=lang, **how)
         typer.echo(report)
         tell_encoding(report.source)
         if out:

@@ -178,9 +178,11 @@ def evaluate_table(
     text: str | Sequence[str],
     label: str | Sequence[str],
     lang: str = "en",
-    threshold: float = 0.5,
+    **how,
 ) -> ScoreReport:
-    """The report of a saved model on a table with labels that it was not trained on. `ValueError` for a wrong one.
+    """The report of a saved model on a table with labels that it was not trained on; `how` is for `Predictor`.
+
+    Raises `ValueError` for a table, a column or a model that is wrong.
 
     >>> from datasets import Dataset
     >>> table = Dataset.from_dict({"review": ["Tasty!", "Awful."], "stars": ["5 stars", "1 star"]})
@@ -189,5 +191,5 @@ def evaluate_table(
     """
     own = Way(accuracy_f1, baseline_answers, measure)
     with quiet_libraries():
-        predictor = model if isinstance(model, Predictor) else Predictor(model, threshold=threshold)
+        predictor = model if isinstance(model, Predictor) else Predictor(model, **how)
         return score_model(predictor, model, table, check_call(text, label, "."), lang, own, judge)

@@ -535,6 +535,21 @@ def test_a_model_is_scored_on_the_command_line(model, tmp_path):
     assert "no model could be loaded" in ask(*words, code=2)
 
 
+def test_a_test_reads_long_texts_as_asked(model, tmp_path):
+    frame = visits(4, 200)
+    frame.loc[0, "review"] = "good food " + "and so on " * 30
+    call = {"text": "review", "label": "stars"}
+    cut, read = (evaluate_table(model, frame, max_length=12, windows=way, **call) for way in (False, True))
+    assert cut.cut["rows"] == 1 and cut.cut["of"] == 8 and "windows" not in cut.cut
+    assert "1 of the texts fill the 12 tokens" in str(cut) and "--windows" in str(cut)
+    assert read.cut["windows"] > 7 + 10 and read.cut["valid"] == 1
+    assert read.cut["read"] == (read.right["tuned"] == 8) and read.cut["cut"] == cut.right["tuned"] - 7
+    frame.to_csv(tmp_path / "test.csv", index=False)
+    words = ["evaluate", model, tmp_path / "test.csv", "--text", "review", "--label", "stars"]
+    assert "They were read in windows that overlap" in ask(*words, "--max-length", 12, "--windows")
+    assert "max_length is 1" in ask(*words, "--max-length", 1, code=2)
+
+
 def test_a_model_without_its_report_is_scored_beside_the_table_itself(model, tmp_path):
     folder = shutil.copytree(model, tmp_path / "model")
     (folder / "report.json").write_text("[]", encoding="utf-8")

@@ -397,6 +397,25 @@ def test_predict_killed_again_and_again_ends_in_the_same_bytes(tiny, tmp_path, t
     killed(times, seconds, victim.answer, tiny, tmp_path / "new.csv", tmp_path / "answers.csv", done=done)
 
 
+@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.long)])
+def test_a_test_killed_again_and_again_ends_in_the_same_report(tiny, tmp_path, times):
+    texts = [f"{text}, {n}" for n in range(100) for text in TEXTS]
+    frame = pd.DataFrame({"review": texts, "stars": ["LABEL_0", "LABEL_1"] * (len(texts) // 2)})
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    ended(os.getpid)
+    seconds = ended(victim.score, tiny, tmp_path / "new.csv", tmp_path / "whole")
+    report = (tmp_path / "whole" / "report.html").read_bytes()
+
+    def done():
+        out = tmp_path / "out"
+        assert (out / "report.html").read_bytes() == report
+        assert sorted(path.name for path in out.iterdir()) == ["report.html", "report.json"]
+        shutil.rmtree(out)
+
+    killed(times, seconds, victim.score, tiny, tmp_path / "new.csv", tmp_path / "out", done=done)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv", "whole"]
+
+
 # a text without a token
 
 

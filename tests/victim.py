@@ -61,6 +61,14 @@ def answer(model: str, table: str, out: str) -> None:
         app(["predict", model, table, "--text", "review", "--out", out], standalone_mode=False)
 
 
+def score(model: str, table: str, out: str) -> None:
+    """Write the report of a test on a table of reviews, over what a stopped test may have left."""
+    torch.set_num_threads(1)
+    with redirect_stdout(StringIO()):
+        words = ["evaluate", model, table, "--text", "review", "--label", "stars", "--out", out, "--force"]
+        app(words, standalone_mode=False)
+
+
 def hold(file: str, folder: str) -> None:
     """Hold a file and a folder for a minute."""
     with only_file(file), only_one(folder):

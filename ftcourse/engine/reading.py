@@ -1,5 +1,6 @@
 """How far the texts of a table are read: in windows or cut off, how many are longer, and what windows change."""
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,11 +9,12 @@ from datasets import Dataset
 from transformers import EvalPrediction
 
 from ftcourse.engine.batches import token_lengths
+from ftcourse.engine.checks import as_inputs
 from ftcourse.engine.cleaning import NUMBER, SEVERAL, Prepared
-from ftcourse.engine.forward import probabilities_of
+from ftcourse.engine.forward import cut_off, probabilities_of
 from ftcourse.engine.metrics import Metrics
 from ftcourse.engine.models import most_tokens
-from ftcourse.engine.windows import TEXT
+from ftcourse.engine.windows import TEXT, windowed
 
 
 def mean_rows(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -62,10 +64,31 @@ def right_answers(problem: str, probabilities: np.ndarray, truth: Sequence) -> i
     return int((probabilities.argmax(axis=1) == truth).sum())
 
 
+def tokens_read(rows: Dataset, columns: Sequence[str], predictor) -> Dataset:
+    """The texts of rows as a predictor reads them: the tokens of each, or of each of its windows.
+
+    >>> from ftcourse.inference import Predictor
+    >>> from ftcourse.kit import Kit
+    >>> rows, model = Dataset.from_dict({"text": ["a b c d e f", "a"]}), Kit("en").model("stars")
+    >>> len(tokens_read(rows, ["text"], Predictor(model, max_length=6, windows=True)))
+    3
+    """
+    rows, tokenizer, length = rows.select_columns(columns), predictor.tokenizer, predictor.max_length
+    if predictor.windows:
+        return windowed(rows, tokenizer, columns, length, most=sys.maxsize)
+
+    def encode(batch: dict[str, list]) -> dict[str, list]:
+        texts = as_inputs(*(batch[name] for name in columns))
+        return {"input_ids": cut_off(texts, tokenizer, length)["input_ids"]}
+
+    return rows.map(encode, batched=True, remove_columns=[*columns])
+
+
 def cut_texts(prepared: Prepared, parts: Sequence[Dataset], predictor, probabilities: np.ndarray) -> dict:
     """What a report says of texts longer than the model reads: how many, of how many, and how they were read.
 
-    With windows, the long texts of the validation rows are asked once more, cut off.
+    `parts` are the tokens of the texts, those of `prepared.valid` last: the long ones of these are, with windows, asked
+    once more, cut off.
 
     >>> from ftcourse.inference import Predictor
     >>> from ftcourse.kit import Kit
@@ -75,12 +98,13 @@ def cut_texts(prepared: Prepared, parts: Sequence[Dataset], predictor, probabili
     {'rows': 0, 'of': 4, 'length': 512, 'most': 512}
     """
     length, most = predictor.max_length, most_tokens(predictor.model)
-    total = {"of": len(prepared.train) + len(prepared.valid), "length": length, "most": most}
     if not predictor.windows:
-        return {"rows": sum(int((token_lengths(part) >= length).sum()) for part in parts), **total}
+        rows = sum(int((token_lengths(part) >= length).sum()) for part in parts)
+        return {"rows": rows, "of": sum(map(len, parts)), "length": length, "most": most}
     counts = [np.bincount(part[TEXT][:]) for part in parts]
-    long = np.flatnonzero(counts[1] > 1)
-    found = {"rows": sum(int((count > 1).sum()) for count in counts), **total, "windows": sum(map(len, parts))}
+    long = np.flatnonzero(counts[-1] > 1)
+    found = {"rows": sum(int((count > 1).sum()) for count in counts), "of": sum(map(len, counts)), "length": length}
+    found |= {"most": most, "windows": sum(map(len, parts))}
     if not len(long):
         return found
     rows = prepared.valid.select(long)

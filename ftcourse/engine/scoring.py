@@ -23,6 +23,7 @@ from ftcourse.engine.folders import written_whole
 from ftcourse.engine.labels import first, join_labels, label_key, listed, note, number_values, shown
 from ftcourse.engine.messages import catalogue, trouble
 from ftcourse.engine.problems import Way, in_names, measure_labels, way_for
+from ftcourse.engine.reading import cut_texts, tokens_read
 from ftcourse.engine.report import Report, label_counts, load_report, versions
 from ftcourse.engine.several import find_cell_separator, label_sets
 from ftcourse.engine.views import table_html
@@ -209,6 +210,9 @@ def scored_report(predictor, model: object, prepared: Prepared, lang: str, own: 
     setting = {"model": name, "baseline": origin, "answer": answer, "threshold": predictor.threshold}
     counts = [entry | {"train": 0} for entry in label_counts(prepared)]
     story = {"source": prepared.source, "read": prepared.read, "dropped": prepared.dropped, "notes": prepared.notes}
+    if predictor.max_length:
+        part = tokens_read(prepared.valid, prepared.columns, predictor)
+        story |= {"cut": cut_texts(prepared, [part], predictor, probabilities)}
     story |= {"problem": prepared.problem, "sizes": {"valid": len(prepared.valid)}, "setting": setting}
     return ScoreReport(lang=lang, labels=counts, **story, **found, history={}, seconds={}, versions=versions())
 
