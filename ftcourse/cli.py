@@ -130,6 +130,7 @@ def finetune(
         from dataclasses import replace
 
         from ftcourse import finetune as chapter
+        from ftcourse.engine.launch import process_number
         from ftcourse.engine.report import load_report
         from ftcourse.engine.tables import TableFile
 
@@ -156,6 +157,8 @@ def finetune(
             rank=rank,
             merge=merge,
         )
+        if process_number():
+            return
         source = load_report(out).source
         for table in filter(None, (source, source.get("valid"))):
             tell_encoding(table)

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from ftcourse.engine.launch import MARK, check_alike, process_number, together, wait_for_all
 from ftcourse.engine.locks import LOCK, held, note_of
 from ftcourse.engine.messages import in_words, trouble
 
-MARK = ".ftcourse.json"  # in a folder that a call of `finetune` has begun to fill
 PART = ".part"  # a folder in it, for what is not whole yet
 CONTENT = " content"  # how the name of a setting ends that says what is in the table of the setting before
 LOCKS = (LOCK, note_of(Path(LOCK)).name)
@@ -137,9 +137,9 @@ def check_call(folder: Path, begun: Mapping, now: Mapping) -> None:
 def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Iterator[Path]:
     """The folder for a call, which is noted in it; with `resume`, a folder that the same call has begun to fill.
 
-    While it lasts, no other process writes there; a folder in which nothing was begun is gone afterwards. Raises
-    `FileExistsError` for any other folder that is not empty, `ValueError` where another call was noted,
-    `BlockingIOError` where a process is at work.
+    While it lasts, no other process writes there, but for those of the same `accelerate launch`, whose first one
+    claims it for all. A folder in which nothing was begun is gone afterwards. Raises `FileExistsError` for any other
+    folder that is not empty, `ValueError` where another call was noted, `BlockingIOError` where a process is at work.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as there:
@@ -151,20 +151,29 @@ def claim_run(folder: str | os.PathLike, resume: bool, call: Mapping) -> Iterato
     ValueError: the work in '...model' was begun with lr=0.0005, not 0.0001; ...
     """
     mark, call = Path(folder) / MARK, json.loads(json.dumps(call))
-    try:
-        with only_one(folder) as folder:
-            for left in folder.glob(".trial-*"):  # by a process that was killed
-                left.unlink(missing_ok=True)
-            if resume and mark.is_file():
-                check_call(folder, noted(mark), {"usual": {}} | call)
-                shutil.rmtree(claim_folder(folder, resume=True) / PART, ignore_errors=True)
-            else:
-                claim_folder(folder, begun=MARK)
-                note_call(mark, call)
-            yield folder
-    finally:
-        with suppress(OSError, ValueError):
-            Path(folder).rmdir()
+    with together():
+        wait_for_all()
+        if process_number():  # the first process claims it for all
+            check_alike(Path(folder), call)
+            yield Path(folder)
+            return
+        try:
+            with only_one(folder) as folder:
+                for left in folder.glob(".trial-*"):  # by a process that was killed
+                    left.unlink(missing_ok=True)
+                for left in folder.glob("work[1-9]*"):
+                    shutil.rmtree(left, ignore_errors=True)
+                if resume and mark.is_file():
+                    check_call(folder, noted(mark), {"usual": {}} | call)
+                    shutil.rmtree(claim_folder(folder, resume=True) / PART, ignore_errors=True)
+                else:
+                    claim_folder(folder, begun=MARK)
+                    note_call(mark, call)
+                check_alike(folder, call)
+                yield folder
+        finally:
+            with suppress(OSError, ValueError):
+                Path(folder).rmdir()
 
 
 def noted(mark: Path) -> dict:
@@ -273,7 +282,7 @@ def work_folder(folder: Path) -> Iterator[str]:
     ...     Path(work).name
     'work'
     """
-    work = folder / "work"
+    work = folder / f"work{process_number() or ''}"
     shutil.rmtree(work, ignore_errors=True)
     try:
         yield str(work)
@@ -283,9 +292,10 @@ def work_folder(folder: Path) -> Iterator[str]:
         raise trouble("no_room", OSError, folder=str(folder), reason=reason(error)) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        with suppress(OSError):
-            (folder / "training").rmdir()
-        with suppress(OSError):
-            if {path.name for path in folder.iterdir()} <= {MARK, *LOCKS}:
-                (folder / MARK).unlink(missing_ok=True)
-            folder.rmdir()
+        if not process_number():
+            with suppress(OSError):
+                (folder / "training").rmdir()
+            with suppress(OSError):
+                if {path.name for path in folder.iterdir()} <= {MARK, *LOCKS}:
+                    (folder / MARK).unlink(missing_ok=True)
+                folder.rmdir()

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
+from ftcourse.engine.launch import process_number
 from ftcourse.engine.messages import trouble
 
 LOCK = ".ftcourse.lock"  # in a folder that a process writes to
@@ -114,7 +115,7 @@ def held(place: Path, lock: Path) -> Iterator[None]:
     ...     sorted(os.listdir(folder))
     ['.ftcourse.lock', '.ftcourse.lock.json']
     """
-    if int(os.environ.get("RANK") or 0):
+    if process_number():
         yield
         return
     own, note = FileLock(lock, fallback_to_soft=False), note_of(lock)

@@ -18,6 +18,7 @@ from ftcourse.engine.checkpoint import read_checkpoint, write_checkpoint
 from ftcourse.engine.cleaning import ONE_LABEL, SEVERAL, Prepared
 from ftcourse.engine.columns import ROW_WEIGHT, checked_data
 from ftcourse.engine.forward import evaluation_batches, probabilities_of
+from ftcourse.engine.launch import as_the_first, process_number
 from ftcourse.engine.models import on_device
 from ftcourse.engine.processes import evaluating
 from ftcourse.engine.progress import watched
@@ -156,16 +157,21 @@ def numbered(part: Dataset, first: int) -> Dataset:
 def kept_vectors(path: Path | None, make: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, float]:
     """Vectors, and the seconds they took: those in a file, or made and then kept there, where there is a place.
 
+    Processes that were launched together read or make them together, and the first one keeps them.
+
     >>> kept_vectors(None, lambda: torch.zeros(2, 3))[0].shape
     torch.Size([2, 3])
     """
+    kept = None
     if path and path.is_file():
         with suppress(ValueError):  # damaged: made anew
-            tensors, state = read_checkpoint(path)
-            return tensors["vectors"], state["seconds"]
+            kept = read_checkpoint(path)
+    if as_the_first(kept is not None):
+        tensors, state = kept
+        return tensors["vectors"], state["seconds"]
     started = time.perf_counter()
     vectors, seconds = make(), time.perf_counter() - started
-    if path:
+    if path and not process_number():
         write_checkpoint(path, {"vectors": vectors.contiguous()}, {"seconds": seconds})
     return vectors, seconds
 

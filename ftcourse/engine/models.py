@@ -25,6 +25,7 @@ from ftcourse.engine.columns import check_tokenizer
 from ftcourse.engine.folders import PART, reason, sync
 from ftcourse.engine.hub import why_offline
 from ftcourse.engine.inputs import position_limit
+from ftcourse.engine.launch import process_number, wait_for_all
 from ftcourse.engine.loading import loading
 from ftcourse.engine.messages import trouble
 
@@ -214,6 +215,8 @@ def small_example() -> tuple[PreTrainedModel, Dataset, Collate]:
 def save_all(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, files: dict[str, str]) -> None:
     """Model, tokenizer and files of text, the last one last, each whole or not at all; `OSError` in one line if not.
 
+    Of processes that were launched together, the first one writes, and the others wait until it has done so.
+
     >>> from tempfile import TemporaryDirectory
     >>> from ftcourse.kit import Kit
     >>> with TemporaryDirectory() as folder:
@@ -221,6 +224,13 @@ def save_all(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenize
     ...     sorted(os.listdir(folder))
     ['config.json', 'model.safetensors', 'new.md', 'tokenizer.json', 'tokenizer_config.json']
     """
+    if not process_number():
+        write_all(folder, model, tokenizer, files)
+    wait_for_all()
+
+
+def write_all(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, files: dict[str, str]) -> None:
+    """What `save_all` does, in the process that writes."""
     part, last = folder / PART, [*files][-1]
     try:
         shutil.rmtree(part, ignore_errors=True)

@@ -13,6 +13,7 @@ from transformers.utils import is_in_notebook
 
 from ftcourse.engine.best import best_round, is_over
 from ftcourse.engine.cleaning import NUMBER, ONE_LABEL, SEVERAL, Prepared
+from ftcourse.engine.launch import process_number
 from ftcourse.engine.messages import catalogue, message
 from ftcourse.engine.plots import plot_history, png
 from ftcourse.engine.problems import number_groups
@@ -413,13 +414,15 @@ def load_report(folder: str | Path) -> Report:
 
 
 def show_report(folder: str | Path) -> None:
-    """The report in a folder that `finetune` filled: a page in a notebook, or else text.
+    """The report in a folder that `finetune` filled: a page in a notebook, or else text; once for a launch.
 
     >>> show_report("nowhere")
     Traceback (most recent call last):
     FileNotFoundError: ...'nowhere/report.json'
     """
     report = load_report(folder)
+    if process_number():
+        return
     if is_in_notebook():
         from IPython.display import display
 

@@ -1,0 +1,94 @@
+"""The processes of one `accelerate launch`, on one machine or several: they begin the same work, the first one writes
+and speaks, and where one stops, the others end in one line."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, parse_flag_from_env
+from torch.distributed import DistError
+
+from ftcourse.engine.messages import trouble
+
+MARK = ".ftcourse.json"  # in a folder that a call of `finetune` has begun to fill
+LOST = ("gloo", "nccl", "connection closed", "connection reset", "connection refused", "broken pipe", "timed out")
+
+
+def process_number() -> int:
+    """The number of this process among those that were launched together; 0 for one on its own.
+
+    >>> process_number()
+    0
+    """
+    return int(os.environ.get("RANK") or 0)
+
+
+def several() -> bool:
+    """Whether this process was launched together with others.
+
+    >>> several()
+    False
+    """
+    return int(os.environ.get("WORLD_SIZE") or 1) > 1
+
+
+def wait_for_all() -> None:
+    """Go on when all processes have come here.
+
+    >>> wait_for_all()
+    """
+    if several():
+        PartialState(parse_flag_from_env("ACCELERATE_USE_CPU")).wait_for_everyone()
+
+
+def as_the_first(value: object) -> object:
+    """What the first process gives, in all of them: a decision that they must not make differently.
+
+    >>> as_the_first(True)
+    True
+    """
+    return broadcast_object_list([value])[0] if several() else value
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether something failed because another process is gone, or was never there.
+
+    >>> is_lost(RuntimeError("[/gloo/transport/tcp/pair.cc:547] Connection closed by peer")), is_lost(RuntimeError("x"))
+    (True, False)
+    """
+    return isinstance(error, DistError) or any(word in str(error).lower() for word in LOST)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """A `RuntimeError` in one line where another process of the launch is gone; on its own, a process is as ever.
+
+    >>> with together():
+    ...     raise RuntimeError("connection closed by peer")
+    Traceback (most recent call last):
+    RuntimeError: connection closed by peer
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not several() or not is_lost(error):
+            raise
+        raise trouble("lost_process", RuntimeError) from error
+
+
+def check_alike(folder: Path, call: Mapping) -> None:
+    """Make sure that all processes do the same in the same folder; a `ValueError` says in what this one differs.
+
+    >>> check_alike(Path("model"), {"lr": 5e-4})
+    """
+    if not several():
+        return
+    wait_for_all()
+    first = as_the_first(call)
+    if not (folder / MARK).exists():
+        raise trouble("not_shared", folder=str(folder))
+    for name in first:
+        if first[name] != call.get(name):
+            raise trouble("not_alike", name=name, was=first[name], given=call.get(name))
