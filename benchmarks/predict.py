@@ -12,8 +12,8 @@ from datasets import load_dataset
 from transformers import AutoTokenizer, pipeline
 
 from benchmarks.measure import compare, report, take_turns
-from ftcourse.engine.batches import pad_rows, token_batches
-from ftcourse.engine.forward import BATCH_TOKENS, batch_logits
+from ftcourse.engine.batches import pad_rows, token_batches, tokens_at_once
+from ftcourse.engine.forward import batch_logits
 from ftcourse.engine.models import load_classifier
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
@@ -62,7 +62,7 @@ def ready_batches(predictor: Predictor, texts: list[str]) -> tuple[list[dict[str
     """The batches that `predictor` makes of all texts at once, and the row numbers in them."""
     encoded = predictor.tokenizer(texts, truncation=True)
     lengths = [len(ids) for ids in encoded["input_ids"]]
-    rows = token_batches(lengths, predictor.batch_size, BATCH_TOKENS["cpu"])
+    rows = token_batches(lengths, predictor.batch_size, tokens_at_once("cpu"))
     return [pad_rows(encoded, group, predictor.tokenizer) for group in rows], [row for group in rows for row in group]
 
 

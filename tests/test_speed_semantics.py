@@ -50,7 +50,7 @@ def test_predictions_are_those_of_unsorted_unbatched_texts(texts, one_by_one, ba
 
 def test_predictions_do_not_depend_on_where_groups_end(texts, one_by_one, monkeypatch):
     monkeypatch.setattr("ftcourse.engine.forward.GROUP", 10)
-    monkeypatch.setattr("ftcourse.engine.forward.BATCH_TOKENS", {"cpu": 100})
+    monkeypatch.setattr("ftcourse.engine.batches.BATCH_TOKENS", {"cpu": 100})
     assert np.allclose(Predictor(KIT.model("stars")).predict(texts).probabilities, one_by_one, atol=1e-4)
 
 

@@ -161,17 +161,33 @@ def token_batches(lengths: Sequence[int], batch_size: int, batch_tokens: int) ->
     return batches
 
 
-STEP_TOKENS = 16_384  # that go through a model at once in training
+BATCH_TOKENS, MOST_BATCH_TOKENS = {"cpu": 2048}, 32_768  # that go through a model at once, by device; elsewhere
+STEP_TOKENS, MOST_STEP_TOKENS = {"cpu": 4096}, 16_384  # the same in training, which keeps what each layer made
 
 
-def parts_of(batch: Mapping[str, torch.Tensor], most: int = STEP_TOKENS) -> list[Mapping[str, torch.Tensor]]:
+def tokens_at_once(device: torch.device | str, training: bool = False) -> int:
+    """How many tokens go through a model at once: a processor is quicker with few, and needs less memory.
+
+    >>> tokens_at_once("cpu"), tokens_at_once("cpu", training=True), tokens_at_once("cuda")
+    (2048, 4096, 32768)
+    """
+    kind = torch.device(device).type
+    return STEP_TOKENS.get(kind, MOST_STEP_TOKENS) if training else BATCH_TOKENS.get(kind, MOST_BATCH_TOKENS)
+
+
+def parts_of(batch: Mapping[str, torch.Tensor], most: int | None = None) -> list[Mapping[str, torch.Tensor]]:
     """A batch in parts of up to `most` tokens with their padding, but of a row at least; a small one as it is.
+
+    Without `most`, as many as go through a model at once in training, on the batch's device.
 
     >>> [len(part["labels"]) for part in parts_of({"input_ids": torch.zeros(5, 4), "labels": torch.zeros(5)}, 8)]
     [2, 2, 1]
     """
     ids = batch.get("input_ids")
-    if ids is None or ids.ndim != 2 or ids.numel() <= most or len(ids) < 2:
+    if ids is None or ids.ndim != 2 or len(ids) < 2:
+        return [batch]
+    most = most or tokens_at_once(ids.device, training=True)
+    if ids.numel() <= most:
         return [batch]
     size = max(most // ids.shape[1], 1)
     if not all(isinstance(tensor, torch.Tensor) and tensor.shape[:1] == ids.shape[:1] for tensor in batch.values()):

@@ -13,12 +13,11 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ftcourse.engine.batches import Collate, pad_rows, quicker, token_batches, token_lengths
+from ftcourse.engine.batches import Collate, pad_rows, quicker, token_batches, token_lengths, tokens_at_once
 from ftcourse.engine.columns import IGNORED
 from ftcourse.engine.precision import faster_precision
 from ftcourse.engine.windows import TOKEN, pieces, windows_of
 
-EVALUATED_TOKENS = 32_768  # that go through a model at once in an evaluation
 SHARE = ContextVar("share", default=(0, 1))  # of the rows that this process evaluates: its number, and of how many
 
 
@@ -51,7 +50,7 @@ def evaluation_batches(
     lengths = token_lengths(data)
     order, batches, start = np.argsort(-lengths, kind="stable").tolist(), [], 0
     while start < len(order):
-        size = max(min(batch_size, EVALUATED_TOKENS // max(int(lengths[order[start]]), 1)), 1)
+        size = max(min(batch_size, tokens_at_once(device) // max(int(lengths[order[start]]), 1)), 1)
         batches.append(order[start : start + size])
         start += size
     batches = batches[share::shares]
@@ -135,7 +134,6 @@ def answers_of(probabilities: np.ndarray, config, threshold: float = 0.5) -> lis
 
 
 GROUP, CHARACTERS = 1024, 4_000_000  # texts that are tokenized in one go, and characters in them
-BATCH_TOKENS = {"cpu": 2048}  # elsewhere 32768
 
 
 def by_length(texts: Sequence) -> list[list[int]]:
@@ -173,7 +171,7 @@ def encoded_probabilities(predictor, encoded: Mapping[str, list[list[int]]]) -> 
         one = {"input_ids": [tokenizer.pad_token_id or 0], "attention_mask": [1]}
         encoded = {name: [ids or one.get(name, [0]) for ids in column] for name, column in encoded.items()}
         lengths = [max(length, 1) for length in lengths]
-    batches = token_batches(lengths, predictor.batch_size, BATCH_TOKENS.get(model.device.type, 32768))
+    batches = token_batches(lengths, predictor.batch_size, tokens_at_once(model.device))
     if predictor.precision == "auto":
         middle = pad_rows(encoded, batches[len(batches) // 2], tokenizer)
         predictor.precision = faster_precision(partial(batch_logits, [middle], model), model.device)
