@@ -9,6 +9,7 @@ from html import escape
 from tools.markdown import FENCE, unwrap_rtl
 from tools.pages import Page, Renderer, in_site, plain, words
 from tools.settings import ROOT, repository, settings
+from tools.teachers import list_of_notes
 
 PICTURE = re.compile(r"!\[(?P<alt>[^\]]+)\]\((?P<path>kit/[\w.]+)\)")
 ROW = re.compile(
@@ -210,6 +211,11 @@ def install_page(lang: str) -> Page:
     return page_of(lang, "install", words(lang, "nav_install"), found, above)
 
 
-def teachers_page(lang: str) -> Page:
-    """What there is for teachers."""
-    return page_of(lang, "teachers", words(lang, "teachers_title"), start(lang)[1], words(lang, "teachers_missing"))
+def teachers_page(lang: str, titles: dict[str, str]) -> Page:
+    """What there is for teachers: notes for chapters, whose `titles` these are, and the room."""
+    page = Page("teachers", words(lang, "teachers_title"))
+    renderer = renderer_for(lang, page)
+    html = [renderer.prose(f"# {page.title}\n\n{words(lang, 'teachers_about')}", page.name)]
+    html.append(list_of_notes(renderer, lang, titles))
+    page.html = "\n".join([*html, *(renderer.prose(picture(page, part.text), part.name) for part in start(lang)[1])])
+    return page
