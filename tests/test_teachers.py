@@ -2,12 +2,12 @@
 
 import pytest
 
-from tools.settings import chapters
+from tools.settings import chapters, languages
 from tools.teachers import NUM_SECTIONS, not_shown, problems, sections, text_of, wrong_links, wrong_shape
 
 
 @pytest.mark.parametrize("chapter", chapters())
-@pytest.mark.parametrize("lang", ["en"])
+@pytest.mark.parametrize("lang", languages())
 def test_every_chapter_has_its_notes(lang, chapter):
     assert problems(lang, chapter) == []
     assert len(sections(text_of(lang, chapter))) == NUM_SECTIONS

@@ -115,6 +115,8 @@ def link_from(lang: str, address: str) -> str:
         return places(lang).get(address[1:], "")
     if match := re.fullmatch(r"nbs/[\w-]+/(\w+\.ipynb)", address):
         return in_site(match[1])
+    if address.startswith("site/teachers/"):
+        return "teachers.html#notes"
     return f"https://github.com/{repository()}/blob/{settings()['branch']}/{address}" if repository() else ""
 
 
@@ -217,5 +219,6 @@ def teachers_page(lang: str, titles: dict[str, str]) -> Page:
     renderer = renderer_for(lang, page)
     html = [renderer.prose(f"# {page.title}\n\n{words(lang, 'teachers_about')}", page.name)]
     html.append(list_of_notes(renderer, lang, titles))
+    del renderer.levels[1:]  # what follows is no part of the notes
     page.html = "\n".join([*html, *(renderer.prose(picture(page, part.text), part.name) for part in start(lang)[1])])
     return page
