@@ -36,6 +36,7 @@ from tools.teachers import notes_page, with_notes
 
 CONFIG = ROOT / "site" / "mkdocs.yml"
 LIVE = BUILD / "live"  # models for the page, where they were built
+SLIDES = BUILD / "slides"  # and slides
 NOTEBOOKS = "notebooks"
 WORKER = re.compile(r"assets/javascripts/workers/search\.\w+\.min\.js")
 UNUSED = ("assets/javascripts/lunr", "assets/javascripts/workers", "sitemap.xml.gz")
@@ -110,7 +111,8 @@ def pages_of(lang: str) -> list[Page]:
     titles = {page.name: page.title for page in lessons}
     others = [live_page(lang), glossary_page(lang), tables_page(lang), teachers_page(lang, titles)]
     minutes = {chapter: table(lang).get(chapter, Entry("", "")).minutes for chapter in with_notes(lang)}
-    notes = [notes_page(lang, chapter, minutes[chapter]) for chapter in minutes]
+    slides = {chapter for chapter in minutes if (SLIDES / lang / f"{chapter}.html").is_file()}
+    notes = [notes_page(lang, chapter, minutes[chapter], chapter in slides) for chapter in minutes]
     for page in others[1:3]:  # beside the notebooks, which link to them
         source = notebook(lang, chapters()[0]).with_name(f"{page.name}.md")
         page.files[f"{NOTEBOOKS}/{source.name}"] = source.read_bytes()
@@ -265,8 +267,9 @@ def build_site(langs: list[str], out: Path) -> list[str]:
         count = len(list((part / lang).glob("*.html")))
         print(f"{lang:8} {count} pages  {time.monotonic() - started:.1f} s", flush=True)
     write_choice(langs, part)
-    if LIVE.is_dir():
-        shutil.copytree(LIVE, part / "live")
+    for folder in (LIVE, SLIDES):
+        if folder.is_dir():
+            shutil.copytree(folder, part / folder.name)
     shutil.rmtree(out, ignore_errors=True)
     os.replace(part, out)
     return notes

@@ -63,7 +63,7 @@ def shown(lang: str, chapter: str) -> str:
 def stands(number: str, text: str) -> bool:
     """Whether a decimal number stands in a text, perhaps with more digits.
 
-    >>> stands("0.92", "0.915"), stands("0.92", "0.925"), stands("0.5", "0.55")
+    >>> stands("0.92", "0.915"), stands("0.92", "0.925"), stands("0.5", "0.56")
     (True, True, False)
     """
     half = 0.5001 * 10 ** -len(number.partition(".")[2])
@@ -117,8 +117,8 @@ def too_long(text: str) -> list[str]:
     return [f"{count} long, at most {most}"] if count > most else []
 
 
-def notes_page(lang: str, chapter: str, minutes: str = "") -> Page:
-    """A page of notes in the website; `minutes` are those of a run."""
+def notes_page(lang: str, chapter: str, minutes: str = "", slides: bool = False) -> Page:
+    """A page of notes in the website; `minutes` are those of a run, `slides` whether there are any."""
     text = text_of(lang, chapter)
     title = re.search("^# (.+)$", text, re.M)[1]
     page = Page(f"teachers-{chapter}", title)
@@ -126,6 +126,8 @@ def notes_page(lang: str, chapter: str, minutes: str = "") -> Page:
     head, *blocks = re.split(r"^(?=## )", text, flags=re.M)
     machine = f"\n\n{words(lang, 'teachers_machine', minutes=minutes)}" if minutes else ""
     html = [renderer.prose(head.strip() + machine, page.name)]
+    if slides:
+        html.append(f'<p><a href="../slides/{lang}/{chapter}.html">{escape(words(lang, "teachers_slides"))}</a></p>')
     html += [renderer.prose(block, f"{page.name}-{number}") for number, block in enumerate(blocks)]
     html[-1] = html[-1].replace('<div class="highlight" dir="ltr">', f'<div class="board" dir="{direction(lang)}">')
     page.html = "\n".join(html)
