@@ -1,4 +1,4 @@
-# make learn | lab | site | live | test | test-long | notebooks | translate | kit | bench     each sets up what it needs; options: lang=en chapter=05_trainer texts=DIR
+# make learn | lab | site | live | slides | test | test-long | notebooks | translate | kit | bench     each sets up what it needs; options: lang=en chapter=05_trainer texts=DIR
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 lang ?= en
 chapter ?=
@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: learn lab site live test test-long notebooks translate kit bench
+.PHONY: learn lab site live slides test test-long notebooks translate kit bench
 .DEFAULT_GOAL := learn
 
 learn: .venv/ready
@@ -44,6 +44,9 @@ bench: .venv/ready
 live: .venv/ready
 	$(BIN)/python -m tools.browser_models
 	@echo "Look at it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/live, then http://127.0.0.1:8000/?lang=$(lang)"
+
+slides: .venv/ready
+	@$(BIN)/python -m tools.slides --lang "$(lang)" $(if $(chapter),--chapter "$(chapter)")
 
 # The set-up is made once, and again when the versions change.
 .venv/ready: pyproject.toml constraints.txt

@@ -24,6 +24,7 @@ HUB = {
         "digits": {"*": ("ylecun/mnist",)},
         "letters": {},
         "speech": {"*": ("PolyAI/minds14", "en-US"), "zh": ("PolyAI/minds14", "zh-CN")},
+        "replies": {},
     },
     "model": {
         "encoder": {"*": "google-bert/bert-base-multilingual-cased", "en": "google-bert/bert-base-cased"},

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from kit import cards, checkpoints, data, evaluate, images, speech
+from kit import cards, checkpoints, data, evaluate, images, replies, speech
 from kit.distil import STATE, VOCABULARY
 from kit.teacher import CACHE, NoTeacher
 from kit.texts import NoTexts
@@ -17,6 +17,7 @@ from kit.texts import NoTexts
 def build(texts: Path) -> None:
     started = time.monotonic()
     data.build()
+    replies.build()
     images.build_data()
     speech.build()
     for name in checkpoints.BUILDERS:

@@ -160,7 +160,7 @@ def version(content) -> str:
 
 
 def build(directory: Path = ASSETS / "data") -> None:
-    """All data sets of text, anew; `kit/images.py` and `kit/speech.py` make the others."""
+    """The data sets that have labels and text, anew; `kit/replies.py`, `kit/images.py` and `kit/speech.py` make the others."""
     disable_progress_bars()
     for name in FEATURES:
         shutil.rmtree(directory / name, ignore_errors=True)

@@ -98,7 +98,7 @@ def test_checkpoints_are_plain(name):
         (lambda: Kit("en", source="disk"), "unknown source 'disk'; known: kit, hub"),
         (
             lambda: Kit().dataset("imdb"),
-            "unknown dataset 'imdb'; known: reviews, films, pairs, natural, digits, letters, speech",
+            "unknown dataset 'imdb'; known: reviews, films, pairs, natural, digits, letters, speech, replies",
         ),
         (
             lambda: Kit().model("bert"),

@@ -16,7 +16,7 @@ from tools.settings import chapters, languages
 
 PHONE, DESK = (390, 844), (1280, 1000)
 TEMPLATES = ("index", "00_start", "glossary", "reference-kit")
-OTHERS = ("install", "teachers", "live", "reference", *chapters()[1:])
+OTHERS = ("install", "teachers", "teachers-05_trainer", "live", "reference", *chapters()[1:])
 KILOBYTES = 300
 PATIENCE = 90
 WEIGHT = """

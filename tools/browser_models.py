@@ -12,8 +12,6 @@ import io
 import json
 import logging
 import shutil
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +28,7 @@ from transformers.utils import logging as quiet
 from ftcourse.kit import Kit
 from tools import live_answers
 from tools.live_answers import examples, stored_answers
+from tools.npm import packages
 from tools.settings import BUILD, CATALOGUES, ROOT, languages, notebook
 
 SOURCE = ROOT / "site" / "live"
@@ -247,20 +246,6 @@ def tokenizer() -> bytes:
     return json.dumps({"tokenizer": content, "config": config}, ensure_ascii=False).encode()
 
 
-def packages() -> Path:
-    """The npm packages, installed as package-lock.json says; no script of theirs is run."""
-    modules = SOURCE / "node_modules"
-    lock = (SOURCE / "package-lock.json").read_bytes()
-    stamp = modules / ".lock.sha256"
-    if not stamp.exists() or stamp.read_text() != hashlib.sha256(lock).hexdigest():
-        npm = shutil.which("npm")
-        if not npm:
-            sys.exit("npm is missing: install Node.js 20 or newer (nodejs.org), or build the site without live models")
-        subprocess.run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=SOURCE, check=True)
-        stamp.write_text(hashlib.sha256(lock).hexdigest())
-    return modules
-
-
 def kept(folder: Path, sources: list[Path], make: Callable[[Path], None]) -> None:
     """Fills a folder anew where one of its sources has changed since the last time."""
     made_from = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources)).hexdigest()
@@ -295,7 +280,7 @@ def write_examples(folder: Path) -> None:
 
 def build(out: Path = OUT) -> None:
     """Everything that the page needs, in a folder that any server of files can serve."""
-    modules = packages()
+    modules = packages(SOURCE, "build the site without live models")
     common = [ROOT / "constraints.txt", ROOT / "ftcourse" / "assets" / "manifest.json"]
     kept(out / "models", [*common, Path(__file__), SOURCE / "package-lock.json"], write_models)
     notebooks = [notebook(lang, chapter) for lang in languages() for chapter, _ in live_answers.CELLS.values()]

@@ -9,6 +9,7 @@ from html import escape
 from tools.markdown import FENCE, unwrap_rtl
 from tools.pages import Page, Renderer, in_site, plain, words
 from tools.settings import ROOT, repository, settings
+from tools.teachers import list_of_notes
 
 PICTURE = re.compile(r"!\[(?P<alt>[^\]]+)\]\((?P<path>kit/[\w.]+)\)")
 ROW = re.compile(
@@ -114,6 +115,8 @@ def link_from(lang: str, address: str) -> str:
         return places(lang).get(address[1:], "")
     if match := re.fullmatch(r"nbs/[\w-]+/(\w+\.ipynb)", address):
         return in_site(match[1])
+    if address.startswith("site/teachers/"):
+        return "teachers.html#notes"
     return f"https://github.com/{repository()}/blob/{settings()['branch']}/{address}" if repository() else ""
 
 
@@ -210,6 +213,12 @@ def install_page(lang: str) -> Page:
     return page_of(lang, "install", words(lang, "nav_install"), found, above)
 
 
-def teachers_page(lang: str) -> Page:
-    """What there is for teachers."""
-    return page_of(lang, "teachers", words(lang, "teachers_title"), start(lang)[1], words(lang, "teachers_missing"))
+def teachers_page(lang: str, titles: dict[str, str]) -> Page:
+    """What there is for teachers: notes for chapters, whose `titles` these are, and the room."""
+    page = Page("teachers", words(lang, "teachers_title"))
+    renderer = renderer_for(lang, page)
+    html = [renderer.prose(f"# {page.title}\n\n{words(lang, 'teachers_about')}", page.name)]
+    html.append(list_of_notes(renderer, lang, titles))
+    del renderer.levels[1:]  # what follows is no part of the notes
+    page.html = "\n".join([*html, *(renderer.prose(picture(page, part.text), part.name) for part in start(lang)[1])])
+    return page

@@ -29,12 +29,14 @@ from ftcourse.engine.messages import catalogue
 from ftcourse.room.frame import LANGUAGES
 from tools.conversion import converter
 from tools.pages import Page, chapter_page, direction, glossary_page, tables_page, words
-from tools.readme import home_page, install_page, teachers_page
+from tools.readme import Entry, home_page, install_page, table, teachers_page
 from tools.reference import reference_pages
 from tools.settings import BUILD, ROOT, chapters, languages, notebook, repository, settings
+from tools.teachers import notes_page, with_notes
 
 CONFIG = ROOT / "site" / "mkdocs.yml"
 LIVE = BUILD / "live"  # models for the page, where they were built
+SLIDES = BUILD / "slides"  # and slides
 NOTEBOOKS = "notebooks"
 WORKER = re.compile(r"assets/javascripts/workers/search\.\w+\.min\.js")
 UNUSED = ("assets/javascripts/lunr", "assets/javascripts/workers", "sitemap.xml.gz")
@@ -106,12 +108,15 @@ def with_memory(lang: str, page: Page) -> Page:
 def pages_of(lang: str) -> list[Page]:
     """All pages of a language, in the order of the contents."""
     lessons = [with_memory(lang, with_run_box(lang, chapter_page(lang, chapter))) for chapter in chapters()]
-    home = home_page(lang, {page.name: page.title for page in lessons})
-    others = [live_page(lang), glossary_page(lang), tables_page(lang), teachers_page(lang)]
+    titles = {page.name: page.title for page in lessons}
+    others = [live_page(lang), glossary_page(lang), tables_page(lang), teachers_page(lang, titles)]
+    minutes = {chapter: table(lang).get(chapter, Entry("", "")).minutes for chapter in with_notes(lang)}
+    slides = {chapter for chapter in minutes if (SLIDES / lang / f"{chapter}.html").is_file()}
+    notes = [notes_page(lang, chapter, minutes[chapter], chapter in slides) for chapter in minutes]
     for page in others[1:3]:  # beside the notebooks, which link to them
         source = notebook(lang, chapters()[0]).with_name(f"{page.name}.md")
         page.files[f"{NOTEBOOKS}/{source.name}"] = source.read_bytes()
-    return [home, install_page(lang), *lessons, *others, *reference_pages(lang)]
+    return [home_page(lang, titles), install_page(lang), *lessons, *others, *notes, *reference_pages(lang)]
 
 
 def contents(lang: str, pages: list[Page]) -> list[dict]:
@@ -122,12 +127,15 @@ def contents(lang: str, pages: list[Page]) -> list[dict]:
 
     by_name = {page.name: page for page in pages}
     lessons = [entry(by_name[chapter]) for chapter in chapters()]
+    notes = [entry(by_name["teachers"], words(lang, "teachers_overview"))]
+    notes += [entry(by_name[f"teachers-{chapter}"], by_name[chapter].title) for chapter in with_notes(lang)]
     reference = [entry(page) for page in pages if page.name.startswith("reference")]
     return [
         entry(by_name["index"], words(lang, "nav_home")),
         entry(by_name["install"]),
         {words(lang, "nav_chapters"): lessons},
-        *(entry(by_name[name]) for name in ("live", "glossary", "tables", "teachers")),
+        *(entry(by_name[name]) for name in ("live", "glossary", "tables")),
+        {words(lang, "nav_teachers"): notes},
         {words(lang, "nav_reference"): reference},
     ]
 
@@ -259,8 +267,9 @@ def build_site(langs: list[str], out: Path) -> list[str]:
         count = len(list((part / lang).glob("*.html")))
         print(f"{lang:8} {count} pages  {time.monotonic() - started:.1f} s", flush=True)
     write_choice(langs, part)
-    if LIVE.is_dir():
-        shutil.copytree(LIVE, part / "live")
+    for folder in (LIVE, SLIDES):
+        if folder.is_dir():
+            shutil.copytree(folder, part / folder.name)
     shutil.rmtree(out, ignore_errors=True)
     os.replace(part, out)
     return notes
