@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, parse_flag_from_env
 from torch.distributed import DistError
@@ -34,13 +35,26 @@ def several() -> bool:
     return int(os.environ.get("WORLD_SIZE") or 1) > 1
 
 
+def connect() -> None:
+    """Connect the processes: on their graphics cards or, where there are none, on the processors.
+
+    >>> connect()
+    """
+    if several():
+        device = torch.accelerator.current_accelerator()
+        if device is None or device.type == "mps":  # the library would leave each process alone, without a word
+            os.environ.setdefault("ACCELERATE_USE_CPU", "true")
+        PartialState(parse_flag_from_env("ACCELERATE_USE_CPU"))
+
+
 def wait_for_all() -> None:
     """Go on when all processes have come here.
 
     >>> wait_for_all()
     """
     if several():
-        PartialState(parse_flag_from_env("ACCELERATE_USE_CPU")).wait_for_everyone()
+        connect()
+        PartialState().wait_for_everyone()
 
 
 def as_the_first(value: object) -> object:

@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from transformers import PreTrainedModel
 
+from ftcourse.engine.launch import connect
 from ftcourse.engine.messages import trouble
 
 
@@ -80,6 +81,7 @@ def fresh_accelerator(precision: str | None) -> Iterator[Accelerator]:
     ...     accelerator.mixed_precision
     'bf16'
     """
+    connect()
     earlier = dict(AcceleratorState._shared_state)
     AcceleratorState._reset_state()
     try:
