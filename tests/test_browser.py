@@ -93,7 +93,12 @@ def layout(browser, lab: str, lang: str, chapter: str) -> dict:
 RIGHT_TO_LEFT = [lang for lang in languages() if lang in settings()["right_to_left"].split()]
 
 
-@pytest.mark.parametrize("chapter", chapters())
+def every_fourth(chapter: str):
+    """The parameter for a chapter, marked as a long one where it is not a fourth."""
+    return pytest.param(chapter, marks=[pytest.mark.long] if chapters().index(chapter) % 4 else [])
+
+
+@pytest.mark.parametrize("chapter", map(every_fourth, chapters()))
 @pytest.mark.parametrize("lang", RIGHT_TO_LEFT)
 def test_prose_runs_right_to_left_and_code_left_to_right(browser, lab, lang, chapter):
     seen = layout(browser, lab, lang, chapter)

@@ -74,7 +74,9 @@ def last_line(code: str, lang: str) -> str:
     return run.stderr.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("lang", languages())
+@pytest.mark.parametrize(
+    "lang", ["zh", *(pytest.param(lang, marks=pytest.mark.long) for lang in languages() if lang != "zh")]
+)
 def test_without_keras_one_line_says_how_to_get_it(lang):
     said = message(lang, "errors", "no_keras", reason="No module named 'keras'")
     assert 'pip install "keras>=3.12"' in said
