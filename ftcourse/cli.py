@@ -493,6 +493,35 @@ def get(
             typer.echo(say("got", name=name, folder=fetch(name)))
 
 
+@app.command(help=say("assignment"))
+def assignment(
+    chapter: Annotated[str, typer.Argument(help=say("assignment_chapter"))],
+    folder: Annotated[Path, typer.Option(help=say("assignment_folder"))] = Path("class"),
+    lang: Lang = DEFAULT_LANG,
+    force: Annotated[bool, typer.Option("--force", help=say("force"))] = False,
+) -> None:
+    with told(lang):
+        from ftcourse.grading.notebooks import write_assignment
+
+        path = write_assignment(chapter, lang, folder, force)
+        values = {"path": path, "submitted": folder / "submitted", "chapter": chapter, "folder": folder}
+        typer.echo(say("assigned", **values))
+
+
+@app.command("grade", help=say("grade"))
+def grade_folder(
+    folder: Annotated[Path, typer.Argument(help=say("grade_folder"))],
+    lang: Lang = DEFAULT_LANG,
+    seconds: Annotated[float, typer.Option(help=say("grade_seconds"), min=1)] = 120,
+    memory: Annotated[float, typer.Option(help=say("grade_memory"), min=0.1)] = 2,
+) -> None:
+    with told(lang):
+        from ftcourse.grading.marks import FEEDBACK, grade
+
+        table = grade(folder, lang, seconds, int(memory * 1e9), typer.echo)
+        typer.echo(say("graded", table=table, feedback=folder / FEEDBACK))
+
+
 def kit_state() -> str | None:
     """What is wrong with the kit, or else None."""
     from ftcourse.engine.assets import check_folder, manifest
