@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import struct
+import sys
 import time
 from collections.abc import Mapping, Sequence, Set
 from numbers import Integral, Real
@@ -203,15 +204,16 @@ class Packer:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = {field.name: self.pack(getattr(value, field.name)) for field in dataclasses.fields(value)}
             return {"kind": "record", "type": name, "fields": fields}
-        if type(value).__module__.startswith("keras."):
-            return self.pack_keras(value, name)
+        if "keras" in sys.modules and (packed := self.pack_keras(value)):
+            return packed
         if callable(value):
             self.functions.append(value)
-            return {"kind": "function", "number": len(self.functions) - 1}
+            name = str(getattr(value, "__name__", name))
+            return {"kind": "function", "number": len(self.functions) - 1, "name": name}
         return {"kind": "thing", "type": name}
 
-    def pack_keras(self, value: object, name: str) -> dict:
-        """A schedule of Keras, as a function; a model of Keras, as its weights; anything else by its type's name."""
+    def pack_keras(self, value: object) -> dict | None:
+        """A model of Keras as its weights, a schedule as a function; None for anything else."""
         from ftcourse.engine.backend import keras
 
         if isinstance(value, keras.Model):
@@ -220,7 +222,7 @@ class Packer:
         if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
             self.functions.append(lambda step: float(value(step)))
             return {"kind": "schedule", "number": len(self.functions) - 1}
-        return {"kind": "thing", "type": name}
+        return None
 
 
 def tensor_array(value: torch.Tensor) -> np.ndarray:
@@ -375,7 +377,7 @@ class Unpacker:
         return made
 
     def make_function(self, tree):
-        return lambda *words, **named: self.away(int(tree["number"]), words, named)
+        return Function(str(tree["name"])[:100], int(tree["number"]), self.away)
 
     def make_schedule(self, tree):
         from ftcourse.engine.backend import keras
@@ -399,6 +401,19 @@ class Unpacker:
                 model.optimizer.iterations.assign(int(tree["steps"]))
                 return model
         return self.make_thing({"type": "Model"})
+
+
+class Function:
+    """A function of the answer, called where it is."""
+
+    def __init__(self, name: str, number: int, away):
+        self._name, self._number, self._away = name, number, away
+
+    def __call__(self, *words, **named):
+        return self._away(self._number, words, named)
+
+    def __repr__(self) -> str:
+        return f"<function {self._name}>"
 
 
 def failed(name: str, text: str) -> Exception:

@@ -1,0 +1,3 @@
+"""Configurations are no modules."""
+
+collect_ignore = ["jupyterhub_config.py"]

@@ -1,0 +1,198 @@
+"""Runs a learner's server within limits: of memory, processes, processor time and files, for each program by the
+kernel's own limits, and of memory for all of them together. Where the kernel allows it, the learner sees nothing of the
+others: no process, no home, and of the disk all but the own home is read-only. Linux."""
+
+import argparse
+import ctypes
+import os
+import re
+import resource
+import shutil
+import signal
+import struct
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from ftcourse.grading.sandbox import (
+    DIE_WITH_PARENT,
+    MOUNT_SETATTR,
+    NEW_FILES,
+    NEW_IPC,
+    NEW_PIDS,
+    NEW_USER,
+    PRIVATE,
+    READ_ONLY,
+    RECURSIVE,
+    hide_memory,
+    libc,
+)
+
+BIND, TEMPORARY = 1 << 12, ".temporary"
+MAPPED = 8_000_000_000  # bytes of address space that PyTorch and its libraries map and do not use
+PARENT = re.compile(r"^PPid:\s+(\d+)$", re.M)
+EVERY = 2  # seconds between two looks at the memory
+OWN = re.compile(r"^(?:RssAnon|RssShmem):\s+(\d+) kB$", re.M)  # what is a process's own: not the code of libraries
+
+
+def arguments() -> argparse.Namespace:
+    """What the spawner asks for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--hide", type=Path, required=True, help="the class's folder, of which only the home is shown")
+    parser.add_argument("--uid", type=int, default=0, help="whom to run as; 0: as who calls")
+    parser.add_argument("--memory", type=float, required=True, help="GB, all programs together")
+    parser.add_argument("--processes", type=int, required=True)
+    parser.add_argument("--seconds", type=int, required=True, help="processor time of each program")
+    parser.add_argument("command", nargs="+")
+    return parser.parse_args()
+
+
+def become(uid: int, home: Path) -> None:
+    """Makes the home, and becomes its owner."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if uid:
+        os.chown(home, uid, uid)
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+        hide_memory(False)  # or else it could not say whom it stands for
+    os.umask(0o077)
+    shutil.rmtree(home / TEMPORARY, ignore_errors=True)
+    (home / TEMPORARY).mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = str(home / TEMPORARY)
+
+
+def limit(given: argparse.Namespace) -> None:
+    """The kernel's limits of each program."""
+    wanted = {
+        resource.RLIMIT_DATA: int(given.memory * 1e9),
+        resource.RLIMIT_AS: int(given.memory * 1e9) + MAPPED,
+        resource.RLIMIT_NPROC: given.processes,
+        resource.RLIMIT_CPU: given.seconds,
+        resource.RLIMIT_NOFILE: 4096,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, value in wanted.items():
+        with suppress(ValueError, OSError):  # it is lower already
+            resource.setrlimit(kind, (value, value))
+
+
+def shut(home: Path, hidden: Path) -> bool:
+    """Own lists of processes and files; whether the kernel allowed it."""
+    library, uid, gid = libc(), os.getuid(), os.getgid()
+    if library.unshare(NEW_USER | NEW_PIDS | NEW_FILES | NEW_IPC):
+        return False
+    try:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    except OSError:
+        return True
+
+    def mount(what: bytes | None, where: Path, kind: bytes | None, flags: int, data: bytes | None = None) -> None:
+        if library.mount(what, os.fsencode(where), kind, flags, data):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(where))
+
+    def read_only(where: Path, on: bool) -> None:
+        attributes = struct.pack("QQQQ", READ_ONLY if on else 0, 0 if on else READ_ONLY, 0, 0)
+        library.syscall(MOUNT_SETATTR, -100, os.fsencode(where), 0x8000, attributes, 32)
+
+    with suppress(OSError):
+        kept = os.open(home, os.O_PATH | os.O_DIRECTORY)
+        mount(None, Path("/"), None, PRIVATE | RECURSIVE)
+        mount(b"tmpfs", hidden, b"tmpfs", 0, b"size=1m,mode=755")
+        home.mkdir(parents=True)
+        mount(b"/proc/self/fd/%d" % kept, home, None, BIND)
+        own = [home]
+        if not home.is_relative_to("/tmp"):
+            mount(os.fsencode(home / TEMPORARY), Path("/tmp"), None, BIND)
+            own.append(Path("/tmp"))
+        mount(b"tmpfs", Path("/dev/shm"), b"tmpfs", 0, b"size=256m,mode=1777")
+        read_only(Path("/"), True)
+        for path in (*own, Path("/dev/shm")):
+            read_only(path, False)
+        os.close(kept)
+    return True
+
+
+def tree(top: int, proc: int) -> dict[int, int]:
+    """The bytes in memory of a process and all its descendants, by number; `proc` is the opened folder /proc."""
+
+    def read(name: str) -> str:
+        with open(name, opener=lambda path, flags: os.open(path, flags, dir_fd=proc)) as file:
+            return file.read()
+
+    children, sizes = {}, {}
+    for name in filter(str.isdigit, os.listdir(proc)):
+        with suppress(OSError, ValueError):
+            status = read(f"{name}/status")
+            parent = int(PARENT.search(status)[1])
+            children.setdefault(parent, []).append(int(name))
+            sizes[int(name)] = 1024 * sum(map(int, OWN.findall(status)))
+    found, waiting = {}, [top]
+    while waiting:
+        one = waiting.pop()
+        found[one] = sizes.get(one, 0)
+        waiting += children.get(one, [])
+    return found
+
+
+def keep(inside: int, memory: float, proc: int) -> int:
+    """Waits for the server; ends the largest program where all together take too much memory. Passes signals on."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: os.kill(inside, number))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    while True:
+        pid, status = os.waitpid(inside, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        sizes = tree(inside, proc)
+        if sum(sizes.values()) > memory * 1e9:
+            largest = max(sizes, key=sizes.get)
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(largest, signal.SIGKILL)
+        signal.sigtimedwait({signal.SIGCHLD}, EVERY)
+
+
+def first(command: list[str]) -> int:
+    """Inside: starts the server, and looks after processes that lost their parents."""
+    server = os.fork()
+    if not server:
+        os.setpriority(os.PRIO_PROCESS, 0, 5)
+        os.execvp(command[0], command)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: os.kill(server, number))
+    while True:
+        try:
+            pid, status = os.waitpid(-1, 0)
+        except ChildProcessError:
+            return 1
+        if pid == server:
+            return os.waitstatus_to_exitcode(status)
+
+
+def main() -> None:
+    """Builds the fence, and runs the command in it."""
+    given = arguments()
+    become(given.uid, given.home)
+    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)  # the one inside gets another
+    fenced = shut(given.home, given.hide)
+    inside = os.fork()
+    if inside:
+        code = keep(inside, given.memory, proc)
+        sys.exit(code if code >= 0 else 128 - code)
+    os.close(proc)
+    libc().prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+    if fenced:
+        libc().mount(b"proc", b"/proc", b"proc", 0, None)
+    os.chdir(given.home)
+    limit(given)
+    code = first(given.command)
+    os._exit(code if code >= 0 else 128 - code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Starts a learner's server: with a home that is kept, fresh copies of the chapters in it, and limits."""
+
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from jupyterhub.spawner import LocalProcessSpawner
+from traitlets import Float, Int, Unicode
+
+from classroom.settings import ROOT
+from ftcourse.room.settings import client_settings
+
+FIRST_UID, NOTE = 20_000, ".ftcourse-copies.json"
+
+
+@cache
+def may_be_others(folder: str) -> bool:
+    """Whether learners can be users of their own: root starts the class, and they may read Python and the folders."""
+    if os.getuid() != 0:
+        return False
+    command = [sys.executable, "-c", f"import ftcourse, os; os.stat({f'{folder}/.'!r})"]
+    env = {"PYTHONPATH": str(ROOT), "PATH": os.environ.get("PATH", "")}
+    with suppress(OSError):
+        who = {"user": FIRST_UID, "group": FIRST_UID, "extra_groups": []}
+        return subprocess.run(command, env=env, cwd="/", capture_output=True, check=False, **who).returncode == 0
+    return False
+
+
+def number_of(name: str, path: Path) -> int:
+    """A learner's number as a user of the system: the same each time, and nobody else's.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     [number_of(name, Path(folder, "numbers.json")) for name in ("maha", "lin", "maha")]
+    [20001, 20002, 20001]
+    """
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if name not in known:
+        known[name] = max(known.values(), default=FIRST_UID) + 1
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(json.dumps(known), encoding="utf-8")
+        os.replace(part, path)
+    return known[name]
+
+
+def digest(path: Path) -> str:
+    """What is in a file, in short."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def copy_chapters(source: Path, target: Path, uid: int = 0) -> list[str]:
+    """Copies chapters to a learner's folder; the names of those that were copied. A changed copy is never overwritten.
+
+    A copy that nobody changed follows the course where that is newer.
+    """
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    note, known, copied = target / NOTE, {}, []
+    with suppress(OSError, ValueError):
+        known = dict(json.loads(note.read_text(encoding="utf-8")))
+    for path in sorted([*source.glob("*.ipynb"), *source.glob("*.md")]):
+        copy, now = target / path.name, digest(path)
+        if os.path.lexists(copy) and (copy.is_symlink() or not copy.is_file() or digest(copy) != known.get(path.name)):
+            continue  # it is the learner's
+        if not os.path.lexists(copy) and path.name in known:
+            continue  # the learner has thrown it away
+        if known.get(path.name) != now:
+            shutil.copyfile(path, copy)
+            known[path.name] = now
+            copied.append(path.name)
+    if copied:
+        note.write_text(json.dumps(known), encoding="utf-8")
+    for path in (target, *target.iterdir()) if uid else ():
+        os.chown(path, uid, uid, follow_symlinks=False)
+    return copied
+
+
+class FencedSpawner(LocalProcessSpawner):
+    """A learner's server in `classroom/fence.py`."""
+
+    folder = Unicode(config=True, help="The class's folder.")
+    lang = Unicode("en", config=True, help="The language of the chapters that are copied.")
+    memory = Float(3, config=True, help="GB that all programs of a learner may take together.")
+    processes = Int(400, config=True, help="Processes and threads of a learner.")
+    seconds = Int(3600, config=True, help="Seconds of processor time that each program may take.")
+    room = Unicode("", config=True, help="Where the Hub in the room is.")
+
+    @property
+    def home(self) -> Path:
+        """The learner's folder."""
+        return Path(self.folder, "homes", self.user.name)
+
+    @property
+    def uid(self) -> int:
+        """The learner's number; 0 where all run as the user who started the class."""
+        return number_of(self.user.name, Path(self.folder, "numbers.json")) if may_be_others(self.folder) else 0
+
+    def make_preexec_fn(self, name):
+        """Nothing is to be done before the fence."""
+        return None
+
+    def user_env(self, env: dict) -> dict:
+        """The environment: a home, one thread for each calculation, and the Hub in the room."""
+        home = str(self.home)
+        env |= {"USER": self.user.name, "LOGNAME": self.user.name, "HOME": home, "SHELL": "/bin/bash"}
+        env |= {"PYTHONPATH": str(ROOT), "FTCOURSE_LANG": self.lang, "OMP_NUM_THREADS": "1"}
+        env |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "MALLOC_ARENA_MAX": "2"}
+        env |= {"JUPYTER_RUNTIME_DIR": f"{home}/.jupyter-runtime", "PYTHONDONTWRITEBYTECODE": "1"}
+        if self.room:
+            key = Path(self.folder, "cookie_secret").read_bytes()
+            secret = hmac.new(key, self.user.name.encode(), "sha256").hexdigest()[:24]
+            env |= client_settings(self.room, f"{self.user.name}:{secret}", f"{home}/ftcourse-room")
+        return env
+
+    async def start(self):
+        """Copies the chapters, and starts the server within its fence."""
+        uid = self.uid
+        Path(self.folder, "homes").mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        copy_chapters(ROOT / "nbs" / self.lang, self.home / f"course-{self.lang}", uid)
+        shelf = self.home / "all-chapters"
+        if not os.path.lexists(shelf):
+            shelf.symlink_to(ROOT / "nbs")
+        if uid:
+            os.chown(self.home, uid, uid)
+        fence = [sys.executable, str(ROOT / "classroom" / "fence.py"), "--home", str(self.home), "--hide", self.folder]
+        fence += ["--uid", str(uid), "--memory", str(self.memory), "--processes", str(self.processes)]
+        fence += ["--seconds", str(self.seconds), "--"]
+        server = [sys.executable, "-m", "jupyterhub.singleuser"]
+        self.cmd = [*fence, *server, *(["--allow-root"] if os.getuid() == uid == 0 else [])]
+        return await super().start()
