@@ -277,6 +277,7 @@ def test_no_option_is_there_twice_and_all_are_told_in_a_sentence():
     assert {key for key, texts in told.items() if len(texts) > 1} <= {
         "out",
         "folder",
+        "chapter",  # to run, or to hand out
         "model",
         "table",
         "name",

@@ -60,7 +60,7 @@ def sections(lang: str) -> list[list[Part]]:
     """The parts of a README by its headings of the second level; what stands before them comes first.
 
     >>> [len(section) for section in sections("en")]
-    [1, 9, 1, 2, 1, 1, 1]
+    [1, 10, 1, 2, 1, 1, 1]
     """
     found: list[list[Part]] = [[]]
     for part in parts(lang):
@@ -74,7 +74,7 @@ def start(lang: str) -> tuple[list[Part], list[Part]]:
     """How to start, for one who learns and for one who teaches.
 
     >>> [part.name for part in start("en")[1]]
-    ['in-a-classroom', 'a-hub-in-the-room', 'the-course-as-a-website']
+    ['in-a-classroom', 'a-hub-in-the-room', 'the-course-as-a-website', 'a-class-on-one-server']
     """
     found = sections(lang)[1]
     room = [part for part in found if any(command in part.text for command in ROOM)]

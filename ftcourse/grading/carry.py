@@ -66,7 +66,7 @@ def receive(sock, deadline: float, largest: int = LARGEST) -> tuple[object, list
     """What `send` sent, from a process that may not be trusted: read as JSON and bytes, no larger than `largest`."""
     (size,) = struct.unpack("!Q", receive_bytes(sock, 8, deadline))
     if size > min(largest, 100_000_000):
-        raise Gone("too long")
+        raise Gone("length")
     try:
         message, sizes = json.loads(receive_bytes(sock, size, deadline))
         if not all(isinstance(one, int) and one >= 0 for one in sizes) or sum(sizes) > largest:
@@ -254,7 +254,7 @@ class Unpacker:
         try:
             return getattr(self, f"make_{tree['kind']}")(tree)
         except (AttributeError, KeyError, TypeError, IndexError) as error:
-            raise Gone(f"unreadable: {error}") from error
+            raise Gone("unreadable") from error
 
     def array(self, tree) -> np.ndarray:
         """An array from its bytes."""
@@ -308,7 +308,7 @@ class Unpacker:
             for one in feature.values() if isinstance(feature, dict) else ():
                 check(one)
             if isinstance(feature, dict) and isinstance(feature.get("_type"), str) and feature["_type"] not in FEATURES:
-                raise Gone(f"unreadable: {feature['_type']}")
+                raise Gone("unreadable")
 
         check(tree["features"])
         return Dataset(self.table(tree).replace_schema_metadata(None)).cast(Features.from_dict(tree["features"]))

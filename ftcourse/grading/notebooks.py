@@ -82,8 +82,9 @@ def answer_names(chapter: str, lang: str) -> dict[int, str]:
 def graded(grade_id: str, cell_type: str, points: float = 0, solution: bool = False) -> dict:
     """nbgrader's metadata of a cell: what it is worth, and whether the learner writes in it.
 
-    >>> graded("check-1", "code", 2)["locked"], graded("answer-1", "code", solution=True)["locked"]
-    (True, False)
+    >>> data = graded("check-1", "code", 2)["nbgrader"]
+    >>> data["points"], data["locked"], data["solution"]
+    (2, True, False)
     """
     data = {"schema_version": SCHEMA, "grade_id": grade_id, "cell_type": cell_type, "task": False}
     data |= {"grade": points > 0, "solution": solution, "locked": not solution}

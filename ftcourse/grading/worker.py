@@ -129,7 +129,7 @@ class Judged:
     def done(self, number: int, name: str, given: dict) -> tuple:
         """Does one of the few things that are allowed with what was lent."""
         if name not in carry.STEPS:
-            raise Gone("not allowed")
+            raise Gone("refused")
         try:
             return "value", getattr(self.lent[number], name)(*given["words"], **given["named"])
         except Exception as error:
