@@ -11,7 +11,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 
 from ftcourse.engine.messages import language
 from ftcourse.grading.judge import Judge
-from ftcourse.grading.notebooks import PART, grade_id, hand_in
+from ftcourse.grading.notebooks import ELSEWHERE, PART, grade_id, hand_in
 
 
 class Judged(NbGraderPreprocessor):
@@ -32,6 +32,8 @@ class Judged(NbGraderPreprocessor):
             path = Path(folder, f"{resources['metadata']['name']}.ipynb")
             nbformat.write(nb, path)
             one = hand_in(path, resources["nbgrader"]["student"], language())
+        if one.chapter in ELSEWHERE:
+            return nb, resources
         verdicts = self.judge(one.chapter, one.lang).judge(one)
         for cell in nb.cells:
             part = PART.fullmatch(grade_id(cell))

@@ -20,6 +20,7 @@ from ftcourse.grading.carry import Gone
 from ftcourse.grading.notebooks import answer_names, checks, prepared
 
 REPORT = 100_000  # bytes of what a cell's end is told with
+RESTARTS = 8  # as often may a notebook end its process; then what has no verdict yet gets none
 
 
 class Learner:
@@ -174,7 +175,9 @@ class Bench:
     def judge(self, steps: list) -> dict[int, list]:
         """The verdicts on the answers among somebody's cells, by exercise: whether it is solved, and what to say."""
         fatal, verdicts = {}, {}
-        while not self.through(steps, fatal, verdicts):
+        for _ in range(RESTARTS):
+            if self.through(steps, fatal, verdicts):
+                break
             self.stop()  # a cell ended the process or went on for ever: begin anew, without that cell
         self.stop()
         return verdicts
