@@ -31,7 +31,8 @@ from ftcourse.grading.sandbox import (
 )
 
 BIND, TEMPORARY = 1 << 12, ".temporary"
-MAPPED = 8_000_000_000  # bytes of address space that PyTorch and its libraries map and do not use
+# Bytes that PyTorch and its libraries map and do not use: as writable memory, and as address space.
+WRITABLE, MAPPED = 2_000_000_000, 8_000_000_000
 PARENT = re.compile(r"^PPid:\s+(\d+)$", re.M)
 EVERY = 2  # seconds between two looks at the memory
 OWN = re.compile(r"^(?:RssAnon|RssShmem):\s+(\d+) kB$", re.M)  # what is a process's own: not the code of libraries
@@ -68,7 +69,7 @@ def become(uid: int, home: Path) -> None:
 def limit(given: argparse.Namespace) -> None:
     """The kernel's limits of each program."""
     wanted = {
-        resource.RLIMIT_DATA: int(given.memory * 1e9),
+        resource.RLIMIT_DATA: int(given.memory * 1e9) + WRITABLE,
         resource.RLIMIT_AS: int(given.memory * 1e9) + MAPPED,
         resource.RLIMIT_NPROC: given.processes,
         resource.RLIMIT_CPU: given.seconds,

