@@ -144,16 +144,18 @@ class Kernel:
                 return said
 
 
-@pytest.fixture(scope="module")
-def room(tmp_path_factory):
-    with Class(tmp_path_factory.mktemp("class"), ["maha", "lin"], seconds=10, memory=1.5) as running:
+def test_two_learners_in_a_class(tmp_path):
+    """One test, so that however the tests are shared among processes, the class is started once."""
+    with Class(tmp_path, ["maha", "lin"], seconds=10, memory=1.5) as room:
         with ThreadPoolExecutor() as pool:
-            list(pool.map(running.start, ["maha", "lin"]))
-        yield running
+            list(pool.map(room.start, ["maha", "lin"]))
+        maha, lin = room.kernel("maha"), room.kernel("lin")
+        homes_limits_and_a_shelf(room, maha, lin)
+        the_hub_in_the_room_and_who_may_log_in(room, lin)
+        who_fills_memory_or_loops_for_ever_harms_nobody_else(room, maha, lin)
 
 
-def test_learners_have_homes_limits_and_a_shelf(room):
-    maha, lin = room.kernel("maha"), room.kernel("lin")
+def homes_limits_and_a_shelf(room: Class, maha: Kernel, lin: Kernel) -> None:
     assert maha.run("import os; os.path.expanduser('~')").strip("'") == str(room.folder / "homes" / "maha")
     assert maha.run("import resource as r; r.getrlimit(r.RLIMIT_CPU)") == "(10, 10)"
     assert maha.run("os.environ['OMP_NUM_THREADS'], os.getpriority(os.PRIO_PROCESS, 0)") == "('1', 5)"
@@ -169,8 +171,8 @@ def test_learners_have_homes_limits_and_a_shelf(room):
     assert seen < 12  # those of the own server
 
 
-def test_one_who_fills_memory_or_loops_for_ever_harms_nobody_else(room):
-    greedy, endless, other = room.kernel("maha"), room.kernel("maha"), room.kernel("lin")
+def who_fills_memory_or_loops_for_ever_harms_nobody_else(room: Class, greedy: Kernel, other: Kernel) -> None:
+    endless = room.kernel("maha")
     with ThreadPoolExecutor() as pool:
         loop = pool.submit(endless.run, "while True: pass")
         with pytest.raises(RuntimeError, match="MemoryError"):  # more at once than the kernel lets it have
@@ -186,9 +188,9 @@ def test_one_who_fills_memory_or_loops_for_ever_harms_nobody_else(room):
     assert room.kernel("maha").run("2 + 2") == "4"  # the server of the one who looped is there as before
 
 
-def test_the_hub_in_the_room_and_who_may_log_in(room):
+def the_hub_in_the_room_and_who_may_log_in(room: Class, lin: Kernel) -> None:
     room.until(lambda: requests.get(room.room, timeout=5).ok)
-    assert room.kernel("lin").run("import os; os.environ['HF_ENDPOINT']").strip("'") == room.room
+    assert lin.run("import os; os.environ['HF_ENDPOINT']").strip("'") == room.room
 
     def log_in(name: str, password: str) -> bool:
         browser = requests.Session()

@@ -87,10 +87,23 @@ def table(folder) -> dict[str, list[str]]:
         return {row[0]: row[1:] for row in csv.reader(file)}
 
 
-@pytest.fixture(scope="module")
-def graded(tmp_path_factory):
-    """A class of good, bad and unlucky learners who write Arabic, graded once, by a teacher who reads English."""
-    folder, right = tmp_path_factory.mktemp("class"), solutions(CHAPTER, LANG)
+MARKS = {
+    "right": "222",
+    "stubs": "000",
+    "wrong": "000",
+    "raises": "022",
+    "crashes": "202",
+    "fills": "202",
+    "endless": "022",
+    "lost-one": "202",
+    "bare": "222",
+    "network": "200",
+} | {f"cheats-{name}": "000" for name in CHEATS}
+
+
+def test_good_bad_unlucky_and_cheating_learners(tmp_path):
+    """They write Arabic, and are graded once, by a teacher who reads English."""
+    folder, right = tmp_path, solutions(CHAPTER, LANG)
     put(folder, "right", answered(right))
     put(folder, "stubs", answered({}))
     put(folder, "wrong", answered({1: "num_labels = 5", 2: "five_texts = ['good'] * 5", 3: "broken = text"}))
@@ -118,31 +131,13 @@ def graded(tmp_path_factory):
     result = CliRunner().invoke(app, ["grade", str(folder), "--seconds", str(SECONDS)])
     assert result.exit_code == 0, result.output
     assert {path: path.read_bytes() for path in before} == before
-    return folder, result.output
+    found = table(folder)
+    assert {learner: "".join(found[learner][:3]) for learner in MARKS} == MARKS, result.output
+    what_cannot_be_graded_is_said(folder, result.output)
+    feedback_says_what_is_wrong_in_the_learners_language(folder)
 
 
-@pytest.mark.parametrize(
-    ("learner", "marks"),
-    [
-        ("right", ["2", "2", "2"]),
-        ("stubs", ["0", "0", "0"]),
-        ("wrong", ["0", "0", "0"]),
-        ("raises", ["0", "2", "2"]),
-        ("crashes", ["2", "0", "2"]),
-        ("fills", ["2", "0", "2"]),
-        ("endless", ["0", "2", "2"]),
-        ("lost-one", ["2", "0", "2"]),
-        ("bare", ["2", "2", "2"]),
-        ("network", ["2", "0", "0"]),
-        *((f"cheats-{name}", ["0", "0", "0"]) for name in CHEATS),
-    ],
-)
-def test_each_answer_gets_its_mark(graded, learner, marks):
-    assert table(graded[0])[learner][:3] == marks, graded[1]
-
-
-def test_what_cannot_be_graded_is_said_and_does_not_stop_the_rest(graded):
-    folder, output = graded
+def what_cannot_be_graded_is_said(folder: Path, output: str) -> None:
     assert "photo: not graded: '00_start.ipynb' is not a notebook" in output
     assert "lost-all: not graded: '00_start.ipynb' has lost its answer cells" in output
     assert "is not a notebook" in table(folder)["photo"][-1] and table(folder)["photo"][0] == ""
@@ -150,19 +145,19 @@ def test_what_cannot_be_graded_is_said_and_does_not_stop_the_rest(graded):
     assert "without these fences" not in output or not CI
 
 
-def test_feedback_says_what_is_wrong_in_the_learners_language(graded):
-    pages = {path.parent.name: path.read_text(encoding="utf-8") for path in graded[0].glob("feedback/*/*.html")}
+def feedback_says_what_is_wrong_in_the_learners_language(folder: Path) -> None:
+    pages = {path.parent.name: path.read_text(encoding="utf-8") for path in folder.glob("feedback/*/*.html")}
     assert all('dir="rtl"' in page for page in pages.values())
     assert message(LANG, CHAPTER, "1.number", given="5") in pages["wrong"]
     assert say("exercise", number=1, points=0, of=2) in pages["wrong"]
     assert "ZeroDivisionError" in pages["raises"] and say("endless", seconds=SECONDS) in pages["endless"]
     assert say("crashed") in pages["crashes"] and "MemoryError" in pages["fills"]
     assert say("lost") in pages["lost-one"] and say("open_by_hand", of=2) in pages["right"]
-    assert len(pages) == len(table(graded[0])) - 3
+    assert len(pages) == len(table(folder)) - 3
 
 
-@pytest.mark.parametrize("lang", languages())
 @pytest.mark.parametrize("chapter", chapters())
+@pytest.mark.parametrize("lang", languages())
 def test_an_assignment_is_a_notebook_in_nbgraders_format(chapter, lang):
     notebook = nbformat.from_dict(make_assignment(chapter, lang))
     nbformat.validate(notebook)
