@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
@@ -27,7 +26,7 @@ from ftcourse.engine.folders import reason, written_whole
 from ftcourse.engine.messages import catalogue
 from ftcourse.room.frame import LANGUAGES
 from tools.settings import BUILD, ROOT, languages, settings
-from tools.wheels import CONSTRAINTS, Target, Wheel, closure, download, pip, this_machine, wheels_in
+from tools.wheels import Target, Wheel, closure, download, pins, pip, this_machine, wheels_in
 
 STICK = ROOT / "classroom" / "stick"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -40,13 +39,6 @@ SPARE_BYTES = (
 )
 
 
-@cache
-def torch_version() -> str:
-    """The version of PyTorch that constraints.txt names."""
-    lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
-    return next(line.partition("==")[2] for line in lines if line.startswith("torch=="))
-
-
 def chosen_torch(named: Path, target: Target) -> Wheel:
     """The wheel that is named, or the newest one for these laptops in the folder that is named."""
     found = []
@@ -57,7 +49,7 @@ def chosen_torch(named: Path, target: Target) -> Wheel:
             raise SystemExit(f"torch={named}: {error}") from None
     found = [wheel for wheel in found if wheel.name == "torch" and wheel.path.is_file() and target.fits(wheel)]
     if not found:
-        example = f"torch-{torch_version()}+cpu-cp{target.python.replace('.', '')}-…-{target.platforms[0]}.whl"
+        example = f"torch-{pins()['torch']}+cpu-cp{target.python.replace('.', '')}-…-{target.platforms[0]}.whl"
         raise SystemExit(
             f"torch={named}: no wheel of PyTorch for {target.name}, Python {target.python}, like {example}"
         )
@@ -70,7 +62,7 @@ def add_torch(named: Path | None, folder: Path, target: Target) -> None:
         shutil.copy2(check_cpu(chosen_torch(named, target), target).path, folder)
         return
     if target.name == "linux" and "torch" not in wheels_in(folder):  # elsewhere, what PyPI has is the CPU build
-        version = torch_version()
+        version = pins()["torch"]
         if why := download({f"torch=={version}+cpu"}, folder, target, "--index-url", CPU_INDEX):
             raise SystemExit(
                 f"PyTorch's CPU build {version} is not to be had from {CPU_INDEX} ({why}).\n"

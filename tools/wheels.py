@@ -11,7 +11,7 @@ import zipfile
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from packaging.markers import default_environment
@@ -137,12 +137,28 @@ def pip(*arguments: str | Path) -> str:
     quiet = [] if sys.stderr.isatty() else ["--quiet"]
     command = [sys.executable, "-m", "pip", *map(str, arguments), "--disable-pip-version-check", *quiet]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-    said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines() or ["?"]
-    return said[-1].removeprefix("ERROR: ") if done.returncode else ""
+    lines = done.stderr.splitlines() or ["pip"]
+    errors = [line for line in lines if line.startswith("ERROR:") and not line.endswith("Exception:")] or lines[-1:]
+    return errors[-1].removeprefix("ERROR: ") if done.returncode else ""
+
+
+@cache
+def pins() -> dict[str, str]:
+    """The versions of constraints.txt, by package.
+
+    >>> pins()["jinja2"].startswith("3.")
+    True
+    """
+    lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
+    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
 
 
 def download(requirements: set[str], folder: Path, target: Target, *more: str) -> str:
     """Brings wheels for these laptops, in the versions of constraints.txt; returns why not where that failed."""
+    names = {one: Requirement(one).name for one in requirements}
+    wanted = sorted(
+        f"{name}=={pins()[name]}" if name in pins() and "==" not in one else one for one, name in names.items()
+    )
     system = [part for name in target.platforms for part in ("--platform", name)]
     system += f"--python-version {target.python}.99 --implementation cp --only-binary :all: --no-deps".split()
-    return pip("download", *sorted(requirements), "--dest", folder, "--constraint", CONSTRAINTS, *system, *more)
+    return pip("download", *wanted, "--dest", folder, *system, *more)
