@@ -1,4 +1,4 @@
-# make learn | lab | site | live | slides | class | test | test-long | notebooks | translate | kit | bench     each sets up what it needs; options: lang=en chapter=05_trainer texts=DIR
+# make learn | lab | site | live | slides | bundle | class | release | test | test-long | notebooks | translate | kit | bench     each sets up what it needs; options: lang=en chapter=05_trainer texts=DIR
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 lang ?= en
 chapter ?=
@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: learn lab site live slides class test test-long notebooks translate kit bench
+.PHONY: learn lab site live slides bundle class release test test-long notebooks translate kit bench
 .DEFAULT_GOAL := learn
 
 learn: .venv/ready
@@ -21,6 +21,17 @@ site: .venv/ready
 # A class on JupyterHub; classroom/README.md says how.
 class: .venv/ready
 	@FTCOURSE_LANG="$(lang)" $(BIN)/python -m classroom
+
+# platform=linux|windows|macos  python=3.12 (the laptops')  torch=PATH (CPU build)  installer=PATH (Python's, from python.org)
+bundle: .venv/ready
+	@$(BIN)/python -m tools.bundle $(foreach name,platform python torch installer,$(if $($(name)),--$(name) "$($(name))"))
+
+release: .venv/ready
+	@$(BIN)/python -m tools.release check
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory site
+	@$(MAKE) --no-print-directory bundle
+	@$(BIN)/python -m tools.release gather
 
 test: .venv/ready
 	$(BIN)/ruff check --no-cache .

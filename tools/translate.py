@@ -29,6 +29,7 @@ from pathlib import Path
 
 import nbformat
 
+from tools.address import ANYWHERE, addressed
 from tools.conversion import converter
 from tools.learn import write_notebook
 from tools.markdown import fixed_parts, on_words, unwrap_rtl, words_only, wrap_rtl
@@ -85,12 +86,12 @@ def read(path: Path) -> nbformat.NotebookNode:
 
 
 def digest(text: str) -> str:
-    """A short name for a text; spaces around it do not count.
+    """A short name for a text; spaces around it do not count, nor does where the course has its address.
 
     >>> digest("a") == digest(" a ") != digest("b")
     True
     """
-    return hashlib.sha256(text.strip().encode()).hexdigest()[:12]
+    return hashlib.sha256(addressed(text.strip(), *ANYWHERE).encode()).hexdigest()[:12]
 
 
 def listed(key: str) -> dict[str, str]:

@@ -3,18 +3,20 @@
 import base64
 import io
 import math
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ftcourse.engine.assets import ASSETS
-from ftcourse.engine.messages import catalogue, trouble
+from ftcourse.engine.messages import catalogue, in_words, trouble
 
 # Of each kind of Chinese: the file under `assets/fonts`, and the name of the font in it.
 FONTS = {
     "zh": ("NotoSansCJKsc-subset.otf", "Noto Sans CJK SC"),
     "zh-Hant": ("NotoSansCJKtc-subset.otf", "Noto Sans CJK TC"),
 }
+JOINS_ARABIC = (3, 11)  # the first version of Matplotlib that draws Arabic letters joined
 
 
 class Pictures:
@@ -61,8 +63,11 @@ class Pictures:
 def use_script(lang: str) -> None:
     """Lets pictures draw the language's letters: Matplotlib brings Latin and Arabic ones, the kit the Chinese.
 
+    A warning says so where this Matplotlib is too old to join Arabic letters.
+
     >>> use_script("zh")
     """
+    import matplotlib
     import matplotlib.pyplot as plt
     from matplotlib.font_manager import fontManager
 
@@ -72,6 +77,8 @@ def use_script(lang: str) -> None:
     ordered = sorted(FONTS, key=lambda other: other != lang)
     plt.rcParams["font.family"] = ["DejaVu Sans", *(FONTS[other][1] for other in ordered)]
     plt.rcParams["figure.constrained_layout.use"] = True
+    if lang == "ar" and matplotlib.__version_info__[:2] < JOINS_ARABIC:
+        warnings.warn(in_words("letters_apart", found=matplotlib.__version__), stacklevel=3)
 
 
 def png(figure, dpi: int = 100) -> str:
