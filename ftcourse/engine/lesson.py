@@ -1,5 +1,7 @@
 """How a lesson begins: the same numbers on every machine, no progress bars, and its pictures and exercises at hand."""
 
+import warnings
+
 import datasets
 import torch
 import transformers
@@ -25,4 +27,5 @@ def begin(lang: str, chapter: str) -> tuple[Pictures, Checker]:
     datasets.disable_progress_bars()
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # PEFT asks by the old name
     return Pictures(lang, chapter), Checker(lang, chapter)
