@@ -27,5 +27,5 @@ def begin(lang: str, chapter: str) -> tuple[Pictures, Checker]:
     datasets.disable_progress_bars()
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
-    warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # PEFT asks by the old name
+    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing`", FutureWarning)  # PEFT and TRL use the old name
     return Pictures(lang, chapter), Checker(lang, chapter)
