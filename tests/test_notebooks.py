@@ -21,7 +21,17 @@ from tools.own import EXAMPLES, tagged
 from tools.settings import ROOT, chapters, languages, notebook
 
 NOTEBOOKS = [(lang, chapter) for lang in languages() for chapter in chapters()]
-LONG = ("02_tokenizer", "04_model", "05_trainer", "06_loop", "08_own_data", "09_sharing", "10_keras", "11_sound")
+LONG = (
+    "02_tokenizer",
+    "04_model",
+    "05_trainer",
+    "06_loop",
+    "08_own_data",
+    "09_sharing",
+    "10_keras",
+    "11_sound",
+    "13_adapters",
+)
 BIN = Path(sys.executable).parent
 
 

@@ -18,9 +18,11 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 from transformers.utils import cached_file
 
 from ftcourse.engine.assets import ASSETS, INDEX, WHOLE
+from ftcourse.engine.checks import check_number
 from ftcourse.engine.folders import reason
 from ftcourse.engine.hub import in_the_room, why_offline
 from ftcourse.engine.messages import in_words, trouble
+from ftcourse.engine.talk import base_name
 
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 HEAD = "head.safetensors"  # stands for the head in an adapter's folder until the adapter brings it
@@ -52,20 +54,25 @@ def quiet_peft() -> Iterator[None]:
 def new_parts(model: PreTrainedModel) -> list[str]:
     """The names of the parts that belong to the task: those beside the body, and those that came without weights.
 
+    A model that writes has none: what it writes with, it has from its pretraining.
+
     >>> from ftcourse.engine.models import start_model
     >>> from ftcourse.kit import Kit
     >>> new_parts(start_model(Kit().model("encoder"), ["bad", "good"], 42)[0])
     ['classifier']
     """
+    if model.can_generate():
+        return []
     beside = {name for name, part in model.named_children() if part is not model.base_model and [*part.parameters()]}
     fresh = {name.rpartition(".")[0] for name in getattr(model, "fresh_weights", ())}
     return sorted(beside | {name for name in fresh if name and name.partition(".")[0] not in beside})
 
 
-def with_lora(model: PreTrainedModel, rank: int):
+def with_lora(model: PreTrainedModel, rank: int, last: int | None = None):
     """PEFT's view of a model, into which it has put thin matrices of a rank; only they and the head are to be trained.
 
-    They stand where PEFT has them for models of this kind, or else beside all linear layers of the body.
+    They stand where PEFT has them for models of this kind, or else beside all linear layers of the body. `last` says in
+    how many of the last blocks of layers, by default in all.
 
     >>> from ftcourse.engine.models import start_model
     >>> from ftcourse.kit import Kit
@@ -73,16 +80,51 @@ def with_lora(model: PreTrainedModel, rank: int):
     (49922, 16710532)
     """
     need_peft()
+    check_number("rank", rank, 1, whole=True)
     from peft import LoraConfig, get_peft_model
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as USUAL
 
     parts = new_parts(model)
-    options = {"modules_to_save": parts}
+    options = {"task_type": "CAUSAL_LM"} if model.can_generate() else {"task_type": "SEQ_CLS", "modules_to_save": parts}
     if model.config.model_type not in USUAL:
-        beside = "|".join(map(re.escape, parts))
-        options |= {"target_modules": "all-linear", "exclude_modules": rf"({beside})(\..*)?"}
+        options["target_modules"] = "all-linear"
+        if parts:
+            options["exclude_modules"] = rf"({'|'.join(map(re.escape, parts))})(\..*)?"
+    if last is not None:
+        layers = model.config.num_hidden_layers
+        first = max(0, layers - check_number("last", last, 1, whole=True))
+        options["layers_to_transform"] = list(range(first, layers))
     with quiet_peft():
-        return get_peft_model(model, LoraConfig(task_type="SEQ_CLS", r=rank, lora_alpha=2 * rank, **options))
+        return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, **options))
+
+
+def load_lora(model: PreTrainedModel, name: str | os.PathLike):
+    """PEFT's view of a model with a saved adapter, from a folder or the Hub; trained matrices stand beside its own.
+
+    Raises `ValueError` where there is no adapter, or one for another base model.
+
+    >>> from transformers import AutoModelForCausalLM
+    >>> from ftcourse.kit import Kit
+    >>> load_lora(AutoModelForCausalLM.from_pretrained(Kit().model("writer")), "nowhere/at/all")
+    Traceback (most recent call last):
+    ValueError: 'nowhere/at/all' holds no adapter ...
+    """
+    need_peft()
+    from peft import PeftConfig, PeftModel
+
+    try:
+        settings = PeftConfig.from_pretrained(str(name))
+    except (OSError, ValueError, TypeError) as error:
+        raise trouble("no_adapter", given=str(name), reason=reason(error)[:200]) from error
+    named, here = str(settings.base_model_name_or_path), model.name_or_path
+    wrong = trouble("adapter_base", given=str(name), expected=base_name(named), base=base_name(here))
+    if base_name(named) != base_name(here):
+        raise wrong
+    try:
+        with quiet_peft():
+            return PeftModel.from_pretrained(model, str(name))
+    except (RuntimeError, ValueError, KeyError) as error:  # the same name, and other layers
+        raise wrong from error
 
 
 def frozen_hash(model: PreTrainedModel, beside: list[str]) -> str:

@@ -99,9 +99,10 @@ NOT_IN_KIT = ("chat",)
 
 def cache_folder() -> Path:
     """Where fetched models lie: what the variable `FTCOURSE_CACHE` names, or `ftcourse` beside the Hub's own cache."""
-    from huggingface_hub import constants
-
-    return Path(os.environ.get("FTCOURSE_CACHE") or Path(constants.HF_HOME).parent / "ftcourse")
+    if there := os.environ.get("FTCOURSE_CACHE"):
+        return Path(there)
+    own = os.environ.get("XDG_CACHE_HOME") or "~/.cache"  # as the Hub's client has it, which is not to be imported yet
+    return Path(os.environ.get("HF_HOME") or Path(own, "huggingface")).expanduser().parent / "ftcourse"
 
 
 def fetched(name: str) -> Path | None:

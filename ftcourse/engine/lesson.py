@@ -1,6 +1,7 @@
 """How a lesson begins: the same numbers on every machine, no progress bars, and its pictures and exercises at hand."""
 
 import sys
+import warnings
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
@@ -47,4 +48,5 @@ def begin(lang: str, chapter: str) -> tuple[Pictures, Checker]:
     datasets.disable_progress_bars()
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing`", FutureWarning)  # PEFT and TRL use the old name
     return Pictures(lang, chapter), Checker(lang, chapter)

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile, mkdtemp
 
+from ftcourse.engine.fetch import cache_folder
 from ftcourse.engine.folders import written_whole
 from ftcourse.engine.messages import message
 from ftcourse.room.settings import client_settings
@@ -129,6 +130,7 @@ def start_hub(
             said.seek(0)
             raise RuntimeError(said.read().decode(errors="replace").strip() or f"{command}: {process.returncode}")
     token = token or own_token(folder)
-    settings = client_settings(url, token, str(home)) | past_proxy()
+    fetched = {"FTCOURSE_CACHE": str(cache_folder().absolute())}  # stays where it is, wherever HF_HOME goes
+    settings = client_settings(url, token, str(home)) | past_proxy() | fetched
     RUNNING[call] = RoomHub(url, token, settings, process)
     return RUNNING[call]
