@@ -6,11 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, parse_flag_from_env
-from torch.distributed import DistError
-
 from ftcourse.engine.messages import trouble
 
 MARK = ".ftcourse.json"  # in a folder that a call of `finetune` has begun to fill
@@ -40,7 +35,11 @@ def connect() -> None:
 
     >>> connect()
     """
-    if several():
+    if several():  # one process on its own, which may only lock a folder, needs none of these libraries
+        import torch
+        from accelerate import PartialState
+        from accelerate.utils import parse_flag_from_env
+
         device = torch.accelerator.current_accelerator()
         if device is None or device.type == "mps":  # the library would leave each process alone, without a word
             os.environ.setdefault("ACCELERATE_USE_CPU", "true")
@@ -53,6 +52,8 @@ def wait_for_all() -> None:
     >>> wait_for_all()
     """
     if several():
+        from accelerate import PartialState
+
         connect()
         PartialState().wait_for_everyone()
 
@@ -63,7 +64,11 @@ def as_the_first(value: object) -> object:
     >>> as_the_first(True)
     True
     """
-    return broadcast_object_list([value])[0] if several() else value
+    if not several():
+        return value
+    from accelerate.utils import broadcast_object_list
+
+    return broadcast_object_list([value])[0]
 
 
 def is_lost(error: BaseException) -> bool:
@@ -72,7 +77,8 @@ def is_lost(error: BaseException) -> bool:
     >>> is_lost(RuntimeError("[/gloo/transport/tcp/pair.cc:547] Connection closed by peer")), is_lost(RuntimeError("x"))
     (True, False)
     """
-    return isinstance(error, DistError) or any(word in str(error).lower() for word in LOST)
+    named = any(kind.__name__ == "DistError" for kind in type(error).__mro__)
+    return named or any(word in str(error).lower() for word in LOST)
 
 
 @contextmanager
