@@ -20,7 +20,9 @@ from ftcourse.adapters import LoraLinear, answer, encode_replies, next_tokens, p
 from ftcourse.data import subset, tokenize
 from ftcourse.engine.adapters import load_lora, with_lora
 from ftcourse.engine.fetch import cache_folder, fetch
+from ftcourse.engine.options import Options
 from ftcourse.engine.talk import chat_tokenizer, talker
+from ftcourse.finetune import default_config
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig, evaluate, train
 from ftcourse.model import classifier
@@ -160,6 +162,7 @@ def test_fetched_models_lie_beside_the_cache_of_the_hub(monkeypatch, tmp_path):
 
 @pytest.mark.long
 def test_lora_comes_near_to_full_training_with_few_weights():
+    """With the settings that `finetune` takes by itself for each."""
     kit = Kit()
     reviews = load_dataset(*kit.dataset("reviews"))
     tokenizer, scores = AutoTokenizer.from_pretrained(kit.model("encoder")), {}
@@ -169,15 +172,15 @@ def test_lora_comes_near_to_full_training_with_few_weights():
     def right(prediction):
         return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
 
-    for rank, lr in ((0, 2e-4), (16, 2e-3)):
+    for method, rank in (("full", 0), ("lora", Options().rank)):
         set_seed(42)
         model = classifier(kit.model("encoder"), reviews["train"].features["label"].names)
         if rank:
             few, every = with_lora(model, rank).get_nb_trainable_parameters()
             assert few <= 0.03 * every
-        train(model, rows["train"], collate=collate, config=TrainConfig(epochs=3, batch_size=16, lr=lr, warmup=0.1))
-        scores[rank] = evaluate(model, rows["test"], collate=collate, metrics=right)["accuracy"]
-    assert scores[16] >= scores[0] - 0.015, scores
+        train(model, rows["train"], collate=collate, config=default_config(None, method))
+        scores[method] = evaluate(model, rows["test"], collate=collate, metrics=right)["accuracy"]
+    assert scores["lora"] >= scores["full"] - 0.015, scores
 
 
 @pytest.mark.long
