@@ -162,14 +162,14 @@ def token_batches(lengths: Sequence[int], batch_size: int, batch_tokens: int) ->
 
 
 BATCH_TOKENS, MOST_BATCH_TOKENS = {"cpu": 2048}, 32_768  # that go through a model at once, by device; elsewhere
-STEP_TOKENS, MOST_STEP_TOKENS = {"cpu": 4096}, 16_384  # the same in training, which keeps what each layer made
+STEP_TOKENS, MOST_STEP_TOKENS = {"cpu": 2048}, 16_384  # the same in training, which keeps what each layer made
 
 
 def tokens_at_once(device: torch.device | str, training: bool = False) -> int:
     """How many tokens go through a model at once: a processor is quicker with few, and needs less memory.
 
     >>> tokens_at_once("cpu"), tokens_at_once("cpu", training=True), tokens_at_once("cuda")
-    (2048, 4096, 32768)
+    (2048, 2048, 32768)
     """
     kind = torch.device(device).type
     return STEP_TOKENS.get(kind, MOST_STEP_TOKENS) if training else BATCH_TOKENS.get(kind, MOST_BATCH_TOKENS)
