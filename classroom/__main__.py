@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from urllib.request import urlopen
 
 from classroom.passwords import Passwords
 from classroom.settings import ROOT, Settings, names_in
+from tools.npm import packages
 
 HEAD = """# Who may log in: one name a line, in small letters. Save the file, and they may.
 # The first password that is typed for a name (eight characters or more) is its own from then on.
@@ -42,12 +42,10 @@ def get_proxy(settings: Settings) -> None:
     """Installs the proxy from the npm registry, once."""
     if settings.proxy.exists():
         return
-    npm = shutil.which("npm")
-    if not npm:
-        sys.exit("make class: npm is missing; install Node.js 20 or newer (nodejs.org), it runs JupyterHub's proxy")
     tell("Installing the proxy (npm; once)")
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
-    if subprocess.run(command, cwd=ROOT / "classroom", check=False).returncode:
+    try:
+        packages(ROOT / "classroom", "use `ftcourse lab` on each machine: JupyterHub's proxy runs on it")
+    except subprocess.CalledProcessError:
         sys.exit("make class: the npm registry could not be reached, or does not have the proxy")
 
 
@@ -72,7 +70,7 @@ def main() -> None:
     if find_spec("jupyterhub") is None:
         sys.exit('make class: JupyterHub is missing; install it with: pip install -c constraints.txt -e ".[class]"')
     from classroom.spawner import may_be_others
-    from ftcourse.room.settings import addresses
+    from ftcourse.room.settings import urls_of
 
     get_proxy(settings)
     check_ports(settings)
@@ -81,7 +79,7 @@ def main() -> None:
         tell("Each learner is a user of the system's own number, with limits that the kernel holds")
     else:
         tell("Note: all learners run as the user who starts this; README.md says what that means")
-    run(settings, [f"http://{address}:{settings.port}" for address in addresses(settings.host or "0.0.0.0")])
+    run(settings, urls_of(settings.host or "0.0.0.0", settings.port))
 
 
 def run(settings: Settings, addresses: list[str]) -> None:

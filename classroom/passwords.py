@@ -5,12 +5,14 @@ import hashlib
 import hmac
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 from jupyterhub.auth import Authenticator
 from traitlets import Unicode
 
 from classroom.settings import names_in
+from ftcourse.engine.folders import written_whole
 
 SHORTEST = 8
 
@@ -44,10 +46,9 @@ class Passwords:
         """Makes a password a name's."""
         salt = os.urandom(16)
         known = self.read() | {name: f"{salt.hex()}:{scrambled(password, salt)}"}
-        part = self.path.with_name(f".{self.path.name}.part")
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        only_mine = partial(os.open, mode=0o600)
+        with written_whole(self.path) as part, open(part, "w", encoding="utf-8", opener=only_mine) as file:
             json.dump(known, file, indent=1)
-        os.replace(part, self.path)
         return True
 
 

@@ -15,6 +15,7 @@ from jupyterhub.spawner import LocalProcessSpawner
 from traitlets import Float, Int, Unicode
 
 from classroom.settings import ROOT
+from ftcourse.engine.folders import written_whole
 from ftcourse.room.settings import client_settings
 
 FIRST_UID, NOTE = 20_000, ".ftcourse-copies.json"
@@ -44,9 +45,8 @@ def number_of(name: str, path: Path) -> int:
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if name not in known:
         known[name] = max(known.values(), default=FIRST_UID) + 1
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(json.dumps(known), encoding="utf-8")
-        os.replace(part, path)
+        with written_whole(path) as part:
+            part.write_text(json.dumps(known), encoding="utf-8")
     return known[name]
 
 

@@ -243,17 +243,6 @@ def leave_pipe() -> None:
     raise typer.Exit(0)
 
 
-def urls_of(host: str, port: int) -> list[str]:
-    """Where the others find what listens at a host and a port.
-
-    >>> urls_of("::1", 8000)
-    ['http://[::1]:8000']
-    """
-    from ftcourse.room.settings import addresses
-
-    return [f"http://{f'[{one}]' if ':' in one else one}:{port}" for one in addresses(host)]
-
-
 @app.command("serve", help=say("serve"))
 def serve_model(
     model: Annotated[Path, typer.Argument(help=say("model_dir"))],
@@ -265,6 +254,7 @@ def serve_model(
     precision: Annotated[str, typer.Option(help=say("precision"))] = "no",
 ) -> None:
     with told(lang):
+        from ftcourse.room.settings import urls_of
         from ftcourse.service.serve import is_local, serve
 
         def ready(port: int) -> None:
@@ -436,7 +426,7 @@ def serve_hub(
         check_server(lang)
         from ftcourse.room.names import Refusal
         from ftcourse.room.serve import serve
-        from ftcourse.room.settings import described
+        from ftcourse.room.settings import described, urls_of
 
         def ready(hub, port: int) -> None:
             urls = urls_of(host, port)
@@ -468,6 +458,7 @@ def serve_site(
 ) -> None:
     with told(lang):
         from ftcourse.engine.website import find_site, make_server
+        from ftcourse.room.settings import urls_of
 
         with make_server(find_site(folder), host, port, lang) as server:
             urls = [f"{url}/" for url in urls_of(host, server.server_port)]

@@ -420,7 +420,6 @@ def test_long_rows_go_through_the_model_in_parts_and_give_the_same_step(tiny, mo
         return torch.cat([weight.detach().flatten() for weight in model.parameters()])
 
     whole_batch = weights()
-    monkeypatch.setattr("ftcourse.engine.batches.STEP_TOKENS", {"cpu": 150})
     monkeypatch.setattr("ftcourse.engine.batches.BATCH_TOKENS", {"cpu": 150})
     assert torch.allclose(whole_batch, weights(), atol=1e-4)
     assert [len(part["labels"]) for part in parts_of(collate([data[row] for row in range(8)]))] == [2, 2, 2, 2]

@@ -25,7 +25,8 @@ from ftcourse.engine.fetch import MODELS, fetched
 from ftcourse.engine.folders import reason, written_whole
 from ftcourse.engine.messages import catalogue
 from ftcourse.room.frame import LANGUAGES
-from tools.settings import BUILD, ROOT, languages, settings
+from tools.pages import direction
+from tools.settings import BUILD, ROOT, languages
 from tools.wheels import Target, Wheel, closure, download, pins, pip, this_machine, wheels_in
 
 STICK = ROOT / "classroom" / "stick"
@@ -205,7 +206,7 @@ def page(target: Target, values: dict[str, str]) -> str:
         words |= {key: words[f"{key}.{target.name}"] for key in ("system", "python", "terminal", "tried")}
         words["python"] += f" {words['installer']}" if values["file"] else ""
         words |= {key: escape(line.replace("LANG", lang)) for key, line in lines.items()}
-        side = {"lang": lang, "dir": "rtl" if lang in settings()["right_to_left"].split() else "ltr"}
+        side = {"lang": lang, "dir": direction(lang)}
         made.append(Template(section).substitute(words | side))
     links = " · ".join(f'<a href="#{lang}" lang="{lang}">{LANGUAGES[lang]}</a>' for lang in languages())
     return Template(whole).substitute(links=links, sections="".join(made))

@@ -161,18 +161,18 @@ def token_batches(lengths: Sequence[int], batch_size: int, batch_tokens: int) ->
     return batches
 
 
-BATCH_TOKENS, MOST_BATCH_TOKENS = {"cpu": 2048}, 32_768  # that go through a model at once, by device; elsewhere
-STEP_TOKENS, MOST_STEP_TOKENS = {"cpu": 2048}, 16_384  # the same in training, which keeps what each layer made
+BATCH_TOKENS = {"cpu": 2048}  # that go through a model at once; elsewhere as below
 
 
 def tokens_at_once(device: torch.device | str, training: bool = False) -> int:
     """How many tokens go through a model at once: a processor is quicker with few, and needs less memory.
 
+    Elsewhere, training takes fewer, since it keeps what each layer made.
+
     >>> tokens_at_once("cpu"), tokens_at_once("cpu", training=True), tokens_at_once("cuda")
     (2048, 2048, 32768)
     """
-    kind = torch.device(device).type
-    return STEP_TOKENS.get(kind, MOST_STEP_TOKENS) if training else BATCH_TOKENS.get(kind, MOST_BATCH_TOKENS)
+    return BATCH_TOKENS.get(torch.device(device).type, 16_384 if training else 32_768)
 
 
 def parts_of(batch: Mapping[str, torch.Tensor], most: int | None = None) -> list[Mapping[str, torch.Tensor]]:

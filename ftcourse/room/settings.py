@@ -27,6 +27,15 @@ def addresses(host: str) -> list[str]:
     return [address for address in found if not address.startswith(("127.", "169.254."))] or ["127.0.0.1"]
 
 
+def urls_of(host: str, port: int) -> list[str]:
+    """Where the others find what listens at a host and a port.
+
+    >>> urls_of("::1", 8000)
+    ['http://[::1]:8000']
+    """
+    return [f"http://{f'[{one}]' if ':' in one else one}:{port}" for one in addresses(host)]
+
+
 def client_settings(url: str, token: str = EXAMPLE, home: str = CACHE) -> dict[str, str]:
     """The environment of a client. It has to be set before a Hugging Face library is imported.
 
