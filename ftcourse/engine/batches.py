@@ -175,10 +175,14 @@ def tokens_at_once(device: torch.device | str, training: bool = False) -> int:
     return BATCH_TOKENS.get(torch.device(device).type, 16_384 if training else 32_768)
 
 
+LONG = 256  # tokens; of longer rows fewer go through a model at once, since attention keeps something for each pair
+
+
 def parts_of(batch: Mapping[str, torch.Tensor], most: int | None = None) -> list[Mapping[str, torch.Tensor]]:
     """A batch in parts of up to `most` tokens with their padding, but of a row at least; a small one as it is.
 
-    Without `most`, as many as go through a model at once in training, on the batch's device.
+    Without `most`, as many as go through a model at once in training, on the batch's device. Of rows twice as long as
+    256 tokens half as many go.
 
     >>> [len(part["labels"]) for part in parts_of({"input_ids": torch.zeros(5, 4), "labels": torch.zeros(5)}, 8)]
     [2, 2, 1]
@@ -186,7 +190,7 @@ def parts_of(batch: Mapping[str, torch.Tensor], most: int | None = None) -> list
     ids = batch.get("input_ids")
     if ids is None or ids.ndim != 2 or len(ids) < 2:
         return [batch]
-    most = most or tokens_at_once(ids.device, training=True)
+    most = int((most or tokens_at_once(ids.device, training=True)) * min(1, LONG / max(ids.shape[1], 1)))
     if ids.numel() <= most:
         return [batch]
     size = max(most // ids.shape[1], 1)

@@ -29,6 +29,25 @@ def make_optimizer(model: torch.nn.Module, lr: float, weight_decay: float) -> to
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=fused)
 
 
+def limit_norm(optimizer: torch.optim.Optimizer, most: float) -> None:
+    """Makes the next step go by gradients whose length, that of all together, is at most `most`.
+
+    A fused optimizer shortens them as it reads them, so they are not written once more.
+
+    >>> layer = torch.nn.Linear(2, 2)
+    >>> layer(torch.ones(1, 2)).sum().backward()
+    >>> limit_norm(torch.optim.SGD(layer.parameters(), lr=1.0), 0.5)
+    >>> torch.nn.utils.get_total_norm([weight.grad for weight in layer.parameters()])
+    tensor(0.5000)
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"] if weight.grad is not None]
+    norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights])
+    if optimizer.defaults.get("fused"):
+        optimizer.grad_scale = (norm / most).clamp(min=1)
+    else:
+        torch.nn.utils.clip_grads_with_norm_(weights, most, norm)
+
+
 def make_scheduler(
     optimizer: torch.optim.Optimizer, warmup: float, num_steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:

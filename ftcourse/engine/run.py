@@ -4,7 +4,7 @@ a `Run` hands out batches, weighs their losses and keeps what happened."""
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -24,10 +24,11 @@ from ftcourse.engine.columns import IGNORED, ROW_WEIGHT
 from ftcourse.engine.folders import only_one
 from ftcourse.engine.forward import shared
 from ftcourse.engine.messages import trouble
-from ftcourse.engine.optimizers import make_optimizer, make_scheduler
+from ftcourse.engine.optimizers import limit_norm, make_optimizer, make_scheduler
 from ftcourse.engine.precision import choose_precision, quick_attention
 from ftcourse.engine.processes import accelerator_for
 from ftcourse.engine.progress import make_bar
+from ftcourse.engine.vocabulary import SPLIT, Vocabulary, vocabulary_of
 from ftcourse.engine.weights import class_weights, weighted_loss
 
 Batch = Mapping[str, torch.Tensor]
@@ -57,6 +58,7 @@ class Run:
     random: dict | None = None
     weights: torch.Tensor | None = None
     best: BestWeights | None = None
+    vocabulary: Vocabulary | None = None
 
     @property
     def step(self) -> int:
@@ -78,6 +80,8 @@ class Run:
 
         After a checkpoint, random numbers go on from there.
         """
+        if self.vocabulary:
+            self.vocabulary.enter()
         if not self.losses:
             self.started, self.order = time.perf_counter(), order_state(self.loader)
         batches, done = iter(self.loader), len(self.losses) * self.config.accumulation
@@ -114,8 +118,12 @@ class Run:
 
     def clip_gradients(self) -> None:
         """Shortens the gradients, all together, to the length that the configuration allows."""
-        if self.config.clip is not None:
+        if self.config.clip is None:
+            return
+        if self.accelerator.scaler or self.accelerator.distributed_type in SPLIT:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        else:
+            limit_norm(self.optimizer.optimizer, self.config.clip)
 
     def end_step(self, loss: torch.Tensor) -> None:
         """Notes this process's part of a step's loss; each `save_steps` steps, all is saved."""
@@ -125,7 +133,9 @@ class Run:
             self.save()
 
     def end_epoch(self) -> None:
-        """Hands the epoch's losses, of all processes, and the seconds to the history."""
+        """Hands the epoch's losses, of all processes, and the seconds to the history; the model is whole again."""
+        if self.vocabulary:
+            self.vocabulary.leave()
         if self.scored:
             self.save()
         losses, self.losses = self.accelerator.reduce(torch.stack(self.losses), reduction="sum"), []
@@ -147,6 +157,10 @@ class Run:
         """While it lasts, each process evaluates its share of the rows, and all get the score of the whole."""
         return shared(self.accelerator.process_index, self.accelerator.num_processes)
 
+    def whole(self) -> AbstractContextManager:
+        """While it lasts, the model has its whole vocabulary."""
+        return self.vocabulary.left() if self.vocabulary else nullcontext()
+
     def end(self) -> None:
         """Once all is done, the weights are those that the configuration asks for."""
         if self.best and self.finished:
@@ -155,7 +169,8 @@ class Run:
     def save(self) -> None:
         """Writes a checkpoint, where there is a folder for them."""
         if self.checkpoints:
-            self.checkpoints.save(self)
+            with self.whole():
+                self.checkpoints.save(self)
 
     def interrupted(self) -> None:
         """Brings losses and learning rates of an unfinished epoch into the history."""
@@ -193,13 +208,16 @@ def start_run(
     """All parts, ready for the first step: seeded, on their device, with no gradients left over from before."""
     set_seed(config.seed, device_specific=True)
     loader = make_loader(data, collate, config, accelerator.num_processes)
+    vocabulary = vocabulary_of(model.to(accelerator.device), data, collate, accelerator.distributed_type)
+    if vocabulary:
+        vocabulary.enter()
     wrapped, loader = accelerator.prepare(model, loader)
     optimizer = make_optimizer(model, config.lr, config.weight_decay)
     optimizer.zero_grad()
     num_steps = config.epochs * math.ceil(len(loader) / config.accumulation)
     scheduler = make_scheduler(optimizer, config.warmup, num_steps)
     optimizer, bar = accelerator.prepare(optimizer), make_bar(num_steps, accelerator)
-    run = Run(accelerator, wrapped, optimizer, scheduler, loader, config, history, bar)
+    run = Run(accelerator, wrapped, optimizer, scheduler, loader, config, history, bar, vocabulary=vocabulary)
     run.weights = class_weights(data, model, config)
     return run
 
@@ -237,9 +255,10 @@ def begun(
         run = start_run(model, data, collate, config, history, accelerator)
         run.checkpoints, run.scored = checkpoints, scored
         run.best = BestWeights(checkpoints and checkpoints.folder) if config.keep == "best" else None
-        if checkpoints:
-            checkpoints.restore(run)
         try:
+            if checkpoints:
+                with run.whole():
+                    checkpoints.restore(run)
             yield run
             run.end()
         except KeyboardInterrupt as interrupt:
@@ -248,3 +267,5 @@ def begun(
             raise
         finally:
             run.progress.close()
+            if run.vocabulary:
+                run.vocabulary.leave()
