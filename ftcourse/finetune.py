@@ -84,7 +84,8 @@ def default_config(model: str | Path | None, method: str = "full") -> TrainConfi
     0.0003
     """
     lr = 3e-4 if model is None else 5e-5
-    return suited(TrainConfig(epochs=3, batch_size=16, lr=lr, warmup=0.1, weight_decay=0.01), method)
+    config = TrainConfig(epochs=3, batch_size=16, lr=lr, warmup=0.1, weight_decay=0.01, precision="auto")
+    return suited(config, method)
 
 # %% ../nbs/en/08_own_data.ipynb #measure-code
 def measure(prepared: Prepared, probabilities: np.ndarray, baselines: dict, metrics: Metrics) -> dict:

@@ -105,7 +105,7 @@ def batch_of(tokenizer) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_head_over_vectors_answers_like_the_model_it_belongs_to(kind, tmp_path):
     model, tokenizer = start_model(saved_model(kind, tmp_path), [*WORDS], 0)
-    head = head_over(model, [ROWS], DataCollatorWithPadding(tokenizer))
+    head = head_over(model, [ROWS], DataCollatorWithPadding(tokenizer), TrainConfig())
     with torch.no_grad():
         for weight in head.parameters():
             weight.add_(torch.randn_like(weight))

@@ -20,6 +20,7 @@ from ftcourse.engine.columns import ROW_WEIGHT, checked_data
 from ftcourse.engine.forward import evaluation_batches, probabilities_of
 from ftcourse.engine.launch import as_the_first, process_number
 from ftcourse.engine.models import on_device
+from ftcourse.engine.precision import choose_precision
 from ftcourse.engine.processes import evaluating
 from ftcourse.engine.progress import watched
 from ftcourse.engine.reading import mean_rows
@@ -177,16 +178,24 @@ def kept_vectors(path: Path | None, make: Callable[[], torch.Tensor]) -> tuple[t
 
 
 def made_vectors(
-    listener: Listener, data: Dataset, collate: Collate, keep: Path | None = None, name: str = "0"
+    listener: Listener,
+    data: Dataset,
+    collate: Collate,
+    precision: str | None,
+    keep: Path | None = None,
+    name: str = "0",
 ) -> tuple[torch.Tensor, float]:
     """The vectors of all rows, and the seconds they took. Some rows at a time are kept in a folder, for who goes on."""
+    device = listener.model.device
+    half = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
     order, vectors, spent = np.argsort(-token_lengths(data), kind="stable"), None, 0.0
     chunks = [order[start : start + CHUNK] for start in range(0, len(order), CHUNK)]
     for number, rows in enumerate(tqdm(chunks, leave=False, disable=len(chunks) < 2 or not watched())):
 
         def make(rows=rows) -> torch.Tensor:
-            batches = evaluation_batches(data.select(rows), collate, 64, listener.model.device)
-            parts = [(places, listener.vectors(batch)[0].float().cpu()) for places, batch in batches]
+            batches = evaluation_batches(data.select(rows), collate, 64, device)
+            with half:
+                parts = [(places, listener.vectors(batch)[0].float().cpu()) for places, batch in batches]
             places = np.argsort([place for places, _ in parts for place in places])
             return torch.cat([part for _, part in parts])[torch.from_numpy(places)]
 
@@ -197,9 +206,10 @@ def made_vectors(
 
 
 def head_over(
-    model: PreTrainedModel, parts: Sequence[Dataset], collate: Collate, keep: Path | None = None
+    model: PreTrainedModel, parts: Sequence[Dataset], collate: Collate, config, keep: Path | None = None
 ) -> HeadOnly | None:
-    """The model's head over the vectors of all rows of the parts, one after the other; the body runs once.
+    """The model's head over the vectors of all rows of the parts, one after the other; the body runs once, in the
+    precision of `config`.
 
     None where the head cannot be parted from the body: what it makes of the vectors must be what the model answers.
     """
@@ -209,6 +219,7 @@ def head_over(
     if model.base_model is model or any(not part.startswith(f"{prefix}.pooler") for part in inside):
         return None
     parts = [checked_data(model, part, collate, "train_data") for part in parts]
+    precision = choose_precision(model, parts[0], collate, config)
     with evaluating(model):
         _, sample = next(evaluation_batches(parts[0].select(range(min(4, len(parts[0])))), collate, 4, model.device))
         try:
@@ -220,7 +231,7 @@ def head_over(
             same = False
         if not same:
             return None
-        made = [made_vectors(listener, part, collate, keep, str(number)) for number, part in enumerate(parts)]
+        made = [made_vectors(listener, part, collate, precision, keep, f"{number}") for number, part in enumerate(parts)]
     head = HeadOnly(listener, torch.cat([vectors for vectors, _ in made]))
     head.seconds = sum(seconds for _, seconds in made)
     return head
@@ -257,16 +268,19 @@ class Learner:
             self.rival = self.head_answers(train, parts, **how)
         return train(self.model, *parts, **how)
 
-    def train_head(self, train: Callable, parts: Sequence[Dataset], *, collate: Collate, output_dir: Path, **how):
+    def train_head(
+        self, train: Callable, parts: Sequence[Dataset], *, collate: Collate, config, output_dir: Path, **how
+    ):
         """Trains the head on vectors; where it cannot be parted from the body, in the model, the rest being frozen."""
-        head = head_over(self.model, parts, collate, Path(output_dir))
+        head = head_over(self.model, parts, collate, config, Path(output_dir))
         if head is None:
             self.model.requires_grad_(False)
             for part in new_parts(self.model):
                 self.model.get_submodule(part).requires_grad_(True)
-            return train(self.model, *parts, collate=collate, output_dir=output_dir, **how)
+            return train(self.model, *parts, collate=collate, config=config, output_dir=output_dir, **how)
         self.seconds["vectors"] = head.seconds
-        return train(head, *self.rows(parts), collate=row_batch, output_dir=output_dir, **how)
+        plan = replace(config, precision="no")  # there is next to nothing left to do faster
+        return train(head, *self.rows(parts), collate=row_batch, config=plan, output_dir=output_dir, **how)
 
     def train_lora(self, train: Callable, parts: Sequence[Dataset], **how):
         """Trains LoRA's matrices and the head; afterwards the model is an ordinary one, joined with them."""
@@ -286,7 +300,7 @@ class Learner:
         """
 
         def make() -> torch.Tensor:
-            head = head_over(self.model, parts, collate)
+            head = head_over(self.model, parts, collate, config)
             if head is None:
                 return torch.zeros(0)
             before = {name: tensor.clone() for name, tensor in head.state_dict().items()}

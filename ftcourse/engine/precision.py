@@ -1,6 +1,7 @@
 """Which number format is faster on this machine, and which attention goes with it: measured, not assumed."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -70,6 +71,8 @@ MEASURED: dict[tuple, str] = {}
 def choose_precision(model: PreTrainedModel, data: Dataset, collate: Collate, config) -> str | None:
     """The precision of `config`; for "auto", the faster one of "no" and "bf16", measured once a process and model.
 
+    None, for the one that `accelerate launch` was given, where "auto" meets one that is not "no".
+
     >>> from ftcourse.engine.models import load_classifier
     >>> from ftcourse.kit import Kit
     >>> from ftcourse.loop import TrainConfig
@@ -81,6 +84,8 @@ def choose_precision(model: PreTrainedModel, data: Dataset, collate: Collate, co
     """
     if config.precision != "auto":
         return config.precision
+    if os.environ.get("ACCELERATE_MIXED_PRECISION", "no") != "no":
+        return None
     with fresh_accelerator(None) as accelerator:
         device, lengths = accelerator.device, token_lengths(data)
         key = str(model.config), str(device), torch.get_num_threads()
