@@ -231,7 +231,7 @@ def head_over(
             same = False
         if not same:
             return None
-        made = [made_vectors(listener, part, collate, precision, keep, f"{number}") for number, part in enumerate(parts)]
+        made = [made_vectors(listener, part, collate, precision, keep, f"{n}") for n, part in enumerate(parts)]
     head = HeadOnly(listener, torch.cat([vectors for vectors, _ in made]))
     head.seconds = sum(seconds for _, seconds in made)
     return head
