@@ -91,6 +91,8 @@ def vocabulary_of(model: PreTrainedModel, data: Dataset, collate: Collate, kind:
     >>> len(vocabulary.rows) < len(vocabulary.whole)
     True
     """
+    if not isinstance(data, Dataset):  # a stream, whose rows nobody knows beforehand
+        return None
     pads, columns = type(collate) is DataCollatorWithPadding, {*data.column_names}
     plain = (pads or collate is default_data_collator) and "input_ids" in columns <= {*USUAL}
     layer = model.get_input_embeddings() if plain else None
