@@ -1,25 +1,29 @@
-"""`Predictor` on 5,000 reviews, beside `pipeline`, ONNX Runtime and the limit."""
+"""`Predictor` on reviews beside `pipeline`, ONNX Runtime and the limit: the kit's model for stars, a BERT of 6 × 384."""
 
+import inspect
 import warnings
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from datasets import load_dataset
-from transformers import AutoTokenizer, pipeline
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, pipeline
 
-from benchmarks.measure import compare, report, take_turns
+from benchmarks.measure import ROUNDS, Contestant, compare, missing, report, take_turns
+from benchmarks.train22m import new_model
 from ftcourse.engine.batches import pad_rows, token_batches, tokens_at_once
 from ftcourse.engine.forward import batch_logits
 from ftcourse.engine.models import load_classifier
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 
-NUM_TEXTS = 5000
-ROUNDS = 3
+OURS, EXACT, LIMIT, EXACT_LIMIT = "ftcourse", "ftcourse, float32", "limit", "limit, float32"
+ONE, MANY, ONNX = "pipeline, default", "pipeline, batch_size=32", "ONNX Runtime, batches of 32"
+OURS_ONNX, INT8 = "ftcourse, ONNX", "ftcourse, int8"
 
 
 def export(model: torch.nn.Module, tokenizer, folder: str) -> Path:
@@ -33,13 +37,15 @@ def export(model: torch.nn.Module, tokenizer, folder: str) -> Path:
     return Path(folder, "model.onnx")
 
 
-def onnx_runtime(file: Path, tokenizer, texts: list[str]) -> Callable[[], np.ndarray]:
+def onnx_runtime(model: PreTrainedModel, tokenizer, texts: list[str]) -> Callable[[], np.ndarray]:
     """ONNX Runtime in batches of 32, as the texts come, on as many threads as PyTorch."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    with TemporaryDirectory() as folder:
+        file = export(model, tokenizer, folder)
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def work() -> np.ndarray:
         parts = (texts[start : start + 32] for start in range(0, len(texts), 32))
@@ -66,36 +72,84 @@ def ready_batches(predictor: Predictor, texts: list[str]) -> tuple[list[dict[str
     return [pad_rows(encoded, group, predictor.tokenizer) for group in rows], [row for group in rows for row in group]
 
 
-def limit(predictor: Predictor, texts: list[str], precision: str) -> Callable[[], np.ndarray]:
+def limit(predictor: Predictor, texts: list[str]) -> Callable[[], np.ndarray]:
+    """Nothing but the forward pass, over the batches of `predictor`, at its precision."""
     batches, order = ready_batches(predictor, texts)
     back = np.argsort(order)
-    return lambda: batch_logits(batches, predictor.model, precision).argmax(dim=-1).numpy()[back]
+    return lambda: batch_logits(batches, predictor.model, predictor.precision).argmax(dim=-1).numpy()[back]
 
 
-def main() -> None:
-    kit = Kit()
-    splits = load_dataset(*kit.dataset("reviews"))
-    rows = [*splits["test"], *splits["validation"], *splits["train"].select(range(NUM_TEXTS))][:NUM_TEXTS]
-    texts, labels = [row["text"] for row in rows], np.array([row["label"] for row in rows])
-    tokenizer, model = AutoTokenizer.from_pretrained(kit.model("stars")), load_classifier(kit.model("stars")).eval()
+def ready(predictor: Predictor, texts: list[str]) -> Callable[[], np.ndarray]:
+    """`predictor` at work, once it has answered some texts: "auto" measures then, and ONNX makes its file."""
+    predictor.predict(texts[:256])
+    return partial(answers, predictor, texts)
+
+
+def all_works(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, Callable]:
+    """How each contestant makes itself ready, by name; what is returned does the work."""
     pipe = pipeline("text-classification", model=model, tokenizer=tokenizer)
     exact, auto = Predictor(model, tokenizer), Predictor(model, tokenizer, precision="auto")
-    auto.predict(texts[:256])  # measures the precision
-    with TemporaryDirectory() as folder:
-        works = {
-            "ftcourse": partial(answers, auto, texts),
-            "limit": limit(auto, texts, auto.precision),
-            "ftcourse, float32": partial(answers, exact, texts),
-            "limit, float32": limit(exact, texts, "no"),
-            "pipeline, default": partial(by_pipeline, pipe, texts),
-            "pipeline, batch_size=32": partial(by_pipeline, pipe, texts, batch_size=32),
-            "ONNX Runtime, batches of 32": onnx_runtime(export(model, tokenizer, folder), tokenizer, texts),
-        }
-        contestants = {name: lambda seed, work=work: lambda: score(work(), labels) for name, work in works.items()}
-        results = take_turns(contestants, ROUNDS)
-    title = f"{len(texts):,} texts, ftcourse in {auto.precision!r}"
-    report("predict", {title: compare(results, "ftcourse")})
+    works = {
+        OURS: lambda: ready(auto, texts),
+        LIMIT: lambda: limit(auto, texts),
+        EXACT: lambda: ready(exact, texts),
+        EXACT_LIMIT: lambda: limit(exact, texts),
+        ONE: lambda: partial(by_pipeline, pipe, texts),
+        MANY: lambda: partial(by_pipeline, pipe, texts, batch_size=32),
+        ONNX: lambda: onnx_runtime(model, tokenizer, texts),
+    }
+    if "backend" in inspect.signature(Predictor).parameters:
+        works[OURS_ONNX] = lambda: ready(Predictor(model, tokenizer, backend="onnx"), texts)
+        works[INT8] = lambda: ready(Predictor(model, tokenizer, backend="onnx", precision="int8"), texts)
+    return works
 
 
-def score(found: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    return {"accuracy": float((found == labels).mean())}
+def contestants(works: dict[str, Callable], labels: np.ndarray | None) -> dict[str, Contestant]:
+    """Each of them made ready once, in the first round; its score is the share of `labels` that it answers."""
+
+    def contestant(prepare: Callable) -> Contestant:
+        prepared = cache(prepare)
+
+        def turn(seed: int) -> Callable:
+            work = prepared()
+            return lambda: score(work(), labels)
+
+        return turn
+
+    found = {name: contestant(prepare) for name, prepare in works.items()}
+    needing = [name for name in found if name in (ONNX, OURS_ONNX, INT8)]
+    absent = [package for package in ("onnx", "onnxruntime", "onnxscript") if not find_spec(package)]
+    return found | {name: missing(" ".join(absent)) for name in needing if absent}
+
+
+def score(found: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
+    return {} if labels is None else {"accuracy": float((found == labels).mean())}
+
+
+def reviews(count: int) -> tuple[list[str], np.ndarray]:
+    """So many texts, those of the test split first, and their labels."""
+    splits = load_dataset(*Kit().dataset("reviews"))
+    rows = [row for split in ("test", "validation", "train") for row in splits[split].select(range(min(count, 1000)))]
+    return [row["text"] for row in rows[:count]], np.array([row["label"] for row in rows[:count]])
+
+
+def main(texts: int = 400, fewer: int = 160, rounds: int = ROUNDS) -> None:
+    kit = Kit()
+    tokenizer = AutoTokenizer.from_pretrained(kit.model("stars"))
+
+    def parts() -> Iterator[tuple[str, list[dict]]]:
+        some, labels = reviews(texts)
+        works = all_works(load_classifier(kit.model("stars")).eval(), tokenizer, some)
+        results = take_turns(contestants(works, labels), rounds)
+        yield f"kit stars, {texts} texts", compare(results, OURS)
+        if INT8 in results:
+            yield f"int8, kit stars, {texts} texts", compare({name: results[name] for name in (INT8, MANY)}, INT8)
+        some, _ = reviews(fewer)
+        works = all_works(new_model(0), tokenizer, some)
+        kept = [name for name in (OURS, LIMIT, ONE, MANY, OURS_ONNX, INT8) if name in works]
+        results = take_turns(contestants({name: works[name] for name in kept}, None), rounds)
+        yield f"BERT 6 × 384, {fewer} texts", compare(results, OURS)
+        if INT8 in results:
+            yield f"int8, BERT 6 × 384, {fewer} texts", compare({name: results[name] for name in (INT8, MANY)}, INT8)
+
+    report("predict", parts())

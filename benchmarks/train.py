@@ -1,12 +1,14 @@
-"""Training the kit's encoder on reviews and on pairs."""
+"""Training the kit's encoder on reviews, beside all that train; `train_pairs` is the same on pairs, in `bench-long`."""
 
 from datasets import load_dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
-from benchmarks.measure import compare, report, take_turns
-from benchmarks.training import CONTESTANTS, RECIPE, Task, contestants
+from benchmarks.measure import ROUNDS, compare, report, take_turns
+from benchmarks.training import BEST, DEFAULTS, KERAS, LIMIT, NAIVE, OURS, STEPPED, Task, contestants
 from ftcourse.data import subset, tokenize
 from ftcourse.kit import Kit
+
+RIVALS = [OURS, STEPPED, LIMIT, DEFAULTS, BEST, NAIVE, KERAS]
 
 
 def kit_task(name: str, num_rows: int, num_valid: int, epochs: int = 1) -> Task:
@@ -26,12 +28,6 @@ def kit_task(name: str, num_rows: int, num_valid: int, epochs: int = 1) -> Task:
     return Task(new_model, tokenizer, data["train"], data["validation"], epochs)
 
 
-def main() -> None:
-    parts, rivals = {}, [rival for rival in CONTESTANTS if rival != RECIPE]
-    for name in ("reviews", "pairs"):
-        results = take_turns(contestants(kit_task(name, num_rows=480, num_valid=120), rivals), rounds=3)
-        parts[f"{name}, 480 rows"] = compare(results, "ftcourse")
-    task = kit_task("reviews", num_rows=1000, num_valid=1000, epochs=3)
-    results = take_turns(contestants(task, ["ftcourse", "Trainer, defaults"]), rounds=3)
-    parts["reviews, 1,000 rows, 3 epochs, 3 seeds"] = compare(results, "ftcourse")
-    report("train", parts)
+def main(data: str = "reviews", rivals: list[str] = RIVALS, rows: int = 160, valid: int = 40, rounds: int = ROUNDS):
+    results = take_turns(contestants(kit_task(data, rows, valid), rivals), rounds)
+    report("train" if data == "reviews" else f"train_{data}", [(f"kit encoder, {rows} {data}", compare(results, OURS))])

@@ -1,6 +1,5 @@
 """Contestants in training: each fine-tunes the same model on the same rows, and evaluates it after each epoch."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,14 +20,21 @@ from transformers import (
     set_seed,
 )
 
-from benchmarks.measure import Contestant
+from benchmarks.measure import Contestant, missing
 from ftcourse.engine.batches import make_loader
 from ftcourse.engine.precision import choose_precision, quick_attention
 from ftcourse.loop import TrainConfig, train
 
 LR = 3e-4
 BATCH = 16
-RECIPE = "tutorials' recipe"
+OURS, LIMIT, STEPPED = "ftcourse", "limit", "limit, with AdamW"
+DEFAULTS, BEST, RECIPE, NAIVE, KERAS = (
+    "Trainer, defaults",
+    "Trainer, at its best",
+    "tutorials' recipe",
+    "naive loop",
+    "Keras fit",
+)
 
 
 @dataclass(frozen=True)
@@ -63,14 +69,16 @@ def ours(task: Task, seed: int) -> Callable:
     return lambda: {"accuracy": train(model, task.train_data, task.valid_data, **options).metrics[-1]["accuracy"]}
 
 
-def limit(task: Task, seed: int) -> Callable:
-    """Forward and backward over the batches of `ours`, which lie ready in memory, at the precision of `ours`."""
+def limit(task: Task, seed: int, stepped: bool = False) -> Callable:
+    """Forward and backward over the batches of `ours`, which lie ready in memory, at the precision of `ours`; clipping
+    and PyTorch's own fused AdamW, too, where `stepped`."""
     model, config = task.new_model(seed), task.config(seed)
     precision = choose_precision(model, task.train_data, task.collate, task.config(seed))
     loader = make_loader(task.train_data, task.collate, config)
     epochs = [list(loader) for _ in range(task.epochs)]
     valid = list(DataLoader(task.valid_data, batch_sampler=by_length(task.valid_data), collate_fn=task.collate))
     half = partial(torch.autocast, model.device.type, torch.bfloat16, enabled=precision == "bf16")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=task.lr, weight_decay=0.0, fused=True)
 
     def work() -> None:
         for batches in epochs:
@@ -80,6 +88,9 @@ def limit(task: Task, seed: int) -> Callable:
                     with half():
                         loss = model(**batch).loss
                     loss.backward()
+                    if stepped:
+                        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                        optimizer.step()
                     model.zero_grad()
             model.eval()
             with torch.inference_mode(), half():
@@ -179,8 +190,7 @@ def naive(task: Task, seed: int) -> Callable:
 
 def keras_fit(task: Task, seed: int) -> Callable:
     """Keras 3 on PyTorch: `fit` with the same network, batches at random, each padded to its longest row."""
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    import keras
+    from ftcourse.engine.backend import keras
 
     keras.config.disable_interactive_logging()
     keras.utils.set_random_seed(seed)
@@ -213,16 +223,24 @@ def keras_fit(task: Task, seed: int) -> Callable:
 
 
 CONTESTANTS = {
-    "ftcourse": ours,
-    "limit": limit,
-    "Trainer, defaults": trainer,
-    "Trainer, at its best": best_trainer,
-    "naive loop": naive,
+    OURS: ours,
+    STEPPED: partial(limit, stepped=True),
+    LIMIT: limit,
+    DEFAULTS: trainer,
+    BEST: best_trainer,
+    NAIVE: naive,
+    KERAS: keras_fit,
     RECIPE: recipe,
 }
-if find_spec("keras"):
-    CONTESTANTS["Keras fit"] = keras_fit
 
 
-def contestants(task: Task, names: list[str] | None = None) -> dict[str, Contestant]:
-    return {name: partial(run, task) for name, run in CONTESTANTS.items() if names is None or name in names}
+def contestants(task: Task, names: list[str]) -> dict[str, Contestant]:
+    """Those of `CONTESTANTS` that are named, ready to take turns; Keras only where it is installed.
+
+    >>> list(contestants(None, ["ftcourse", "limit"]))
+    ['ftcourse', 'limit']
+    """
+    found = {name: partial(CONTESTANTS[name], task) for name in names}
+    if KERAS in found and not find_spec("keras"):
+        found[KERAS] = missing("keras")
+    return found

@@ -1,0 +1,20 @@
+"""`train` beside the tutorials' recipe, which fills each row up to 512 tokens: so slow that a step of it must do."""
+
+from collections.abc import Iterator
+
+from benchmarks.measure import ROUNDS, compare, report, take_turns
+from benchmarks.train import kit_task
+from benchmarks.train22m import task22m
+from benchmarks.training import OURS, RECIPE, contestants
+
+
+def main(rows: int = 16, valid: int = 8, rounds: int = ROUNDS) -> None:
+    def parts() -> Iterator[tuple[str, list[dict]]]:
+        for name, task in {
+            "kit encoder": kit_task("reviews", rows, valid),
+            "BERT 6 × 384": task22m(rows, valid),
+        }.items():
+            results = take_turns(contestants(task, [OURS, RECIPE]), rounds)
+            yield f"{name}, {rows} reviews", compare(results, OURS)
+
+    report("recipe", parts())
