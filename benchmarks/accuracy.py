@@ -9,6 +9,7 @@ from transformers import (
     AutoTokenizer,
     DataCollatorWithPadding,
     PreTrainedModel,
+    PrinterCallback,
     Trainer,
     TrainingArguments,
     set_seed,
@@ -50,6 +51,7 @@ def theirs(rows: Dataset, names: list[str], seed: int, epochs: int) -> Callable[
     options |= {"save_strategy": "no", "report_to": "none", "disable_tqdm": True, "logging_strategy": "no"}
     args = TrainingArguments(output_dir="build/bench/trainer", **options)
     runner = Trainer(model, args, train_dataset=tokenize(rows, tokenizer), processing_class=tokenizer)
+    runner.remove_callback(PrinterCallback)
 
     def work() -> Classifier:
         runner.train()

@@ -184,12 +184,15 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 def report(name: str, parts: Iterable[tuple[str, list[dict[str, object]]]]) -> None:
-    """Prints one table a part, as soon as it is measured, and keeps all, with the machine, in build/bench/NAME.json."""
+    """Prints one table a part, as soon as it is measured, and keeps all, with the machine, in build/bench/NAME.json.
+
+    A part that comes again, with more rows, prints those.
+    """
     FOLDER.mkdir(parents=True, exist_ok=True)
     file, content = FOLDER / f"{name}.json", {"benchmark": name, "format": FORMAT, "machine": machine(), "parts": {}}
     for title, rows in parts:
-        print(f"\n{name}: {title}\n{table(rows)}", flush=True)
-        content["parts"][title] = rows
+        print(f"\n{name}: {title}\n{table(rows[len(content['parts'].get(title, [])) :])}", flush=True)
+        content["parts"][title] = [*rows]
         with written_whole(file) as part:
             part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

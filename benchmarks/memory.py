@@ -1,7 +1,7 @@
 """Peak memory of training and of predicting with 100 times the rows, each in a process of its own.
 
 Training reads its rows from a file that is mapped into memory, in as many steps whatever the size, so that only the
-rows differ; predicting takes them from a generator, 500 at a time. The network is as small as it may be, so that the
+rows differ; predicting takes them from a generator, 200 at a time. The network is as small as it may be, so that the
 rows, and not the network, decide.
 """
 
@@ -22,7 +22,7 @@ from ftcourse.loop import TrainConfig, train
 
 __all__ = ["own_peak"]  # the tests ask for it here
 
-ROWS, TIMES = 500, 100
+ROWS, TIMES = 200, 100
 
 
 def tiny_model(num_labels: int = 5) -> BertForSequenceClassification:

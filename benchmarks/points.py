@@ -71,7 +71,9 @@ def point(
     try:
         if not wait([receiver], patience):
             return {"note": f"stopped after {patience:g} seconds"}
-        return receiver.recv()
+        found = receiver.recv()
+        process.join(30)  # to end as it likes
+        return found
     except EOFError:
         process.join()
         return {"note": f"killed (exit status {process.exitcode})"}

@@ -1,4 +1,4 @@
-"""`Predictor` on reviews beside `pipeline`, ONNX Runtime and the limit: the kit's model for stars, a BERT of 6 × 384."""
+"""`Predictor` beside `pipeline`, ONNX Runtime and the limit: the kit's model for stars, a BERT of 6 × 384."""
 
 import inspect
 import warnings
