@@ -1,4 +1,4 @@
-# make learn | lab | site | live | slides | bundle | class | release | test | test-long | notebooks | translate | kit | bench     each sets up what it needs; options: lang=en chapter=05_trainer texts=DIR
+# make learn | lab | site | live | slides | bundle | class | release | test | test-long | notebooks | translate | kit | bench | bench-long     each sets up what it needs; options: lang=en chapter=05_trainer texts=DIR
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 lang ?= en
 chapter ?=
@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: learn lab site live slides bundle class release test test-long notebooks translate kit bench
+.PHONY: learn lab site live slides bundle class release test test-long notebooks translate kit bench bench-long
 .DEFAULT_GOAL := learn
 
 learn: .venv/ready
@@ -55,6 +55,9 @@ kit: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks all
+
+bench-long: .venv/ready
+	$(BIN)/python -m benchmarks long
 
 live: .venv/ready
 	$(BIN)/python -m tools.browser_models

@@ -17,7 +17,7 @@ from transformers import (
 
 from benchmarks.few import SEEDS, TEST, Classifier, FewTask, answers, asked, rows_of, turn
 from benchmarks.measure import report, take_turns
-from benchmarks.training import BATCH, DEFAULTS, LR, OURS
+from benchmarks.training import BATCH, DEFAULTS, LR, OURS, PROBLEM
 from ftcourse.data import tokenize
 from ftcourse.engine.precision import choose_precision
 from ftcourse.inference import Predictor
@@ -28,7 +28,8 @@ from ftcourse.loop import TrainConfig, train
 def fresh(names: list[str], seed: int) -> tuple[PreTrainedModel, AutoTokenizer]:
     """The kit's encoder with a new head, the same for the same seed, and its tokenizer."""
     set_seed(seed)
-    model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"), num_labels=len(names))
+    options = {"num_labels": len(names), "problem_type": PROBLEM}
+    model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"), **options)
     return model, AutoTokenizer.from_pretrained(Kit().model("encoder"))
 
 

@@ -27,6 +27,7 @@ from ftcourse.loop import TrainConfig, train
 
 LR = 3e-4
 BATCH = 16
+PROBLEM = "single_label_classification"  # which a model otherwise notes in its first step, and is then measured anew
 OURS, LIMIT, STEPPED = "ftcourse", "limit", "limit, with AdamW"
 DEFAULTS, BEST, RECIPE, NAIVE, KERAS = (
     "Trainer, defaults",
@@ -62,9 +63,7 @@ def accuracy(prediction) -> dict[str, float]:
 
 def ours(task: Task, seed: int) -> Callable:
     model, config = task.new_model(seed), task.config(seed)
-    choose_precision(
-        model, task.train_data, task.collate, task.config(seed)
-    )  # measured once a process, so not part of a run
+    choose_precision(model, task.train_data, task.collate, config)  # once a process, so it is no part of a run
     options = {"collate": task.collate, "config": config, "metrics": accuracy}
     return lambda: {"accuracy": train(model, task.train_data, task.valid_data, **options).metrics[-1]["accuracy"]}
 
@@ -73,7 +72,7 @@ def limit(task: Task, seed: int, stepped: bool = False) -> Callable:
     """Forward and backward over the batches of `ours`, which lie ready in memory, at the precision of `ours`; clipping
     and PyTorch's own fused AdamW, too, where `stepped`."""
     model, config = task.new_model(seed), task.config(seed)
-    precision = choose_precision(model, task.train_data, task.collate, task.config(seed))
+    precision = choose_precision(model, task.train_data, task.collate, config)
     loader = make_loader(task.train_data, task.collate, config)
     epochs = [list(loader) for _ in range(task.epochs)]
     valid = list(DataLoader(task.valid_data, batch_sampler=by_length(task.valid_data), collate_fn=task.collate))
