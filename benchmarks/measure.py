@@ -1,7 +1,6 @@
 """Measuring side by side: contestants take turns in one run, and their times are compared round by round."""
 
 import gc
-import importlib.metadata
 import json
 import math
 import os
@@ -12,6 +11,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from ftcourse.engine.folders import written_whole
 
 FOLDER = Path("build/bench")
 LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "onnxruntime", "keras", "setfit", "scikit-learn")
+MODULES = {"scikit-learn": "sklearn"}
 ROUNDS = 9
 FORMAT = 2  # of the JSON; figures leave out what an older version wrote
 
@@ -144,7 +146,6 @@ def machine() -> dict[str, object]:
     """What the figures depend on, apart from the code."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    installed = {dist.metadata["Name"]: dist.version for dist in importlib.metadata.distributions()}
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": models[0] if models else platform.processor(),
@@ -154,7 +155,7 @@ def machine() -> dict[str, object]:
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
-        "versions": {name: installed[name] for name in LIBRARIES if name in installed},
+        "versions": {name: version(name) for name in LIBRARIES if find_spec(MODULES.get(name, name))},
     }
 
 

@@ -60,22 +60,21 @@ def test_the_difference_in_points_is_that_of_the_same_texts():
 # Turns
 
 
-def test_every_contestant_is_first_in_its_turn_and_one_that_fails_costs_the_others_nothing(capsys):
+def test_the_first_of_a_round_is_the_last_of_the_next():
     order = []
+    measure.take_turns({name: lambda seed, name=name: lambda: order.append((seed, name)) for name in "abc"}, rounds=4)
+    assert "".join(name for _, name in order) == "abcbcacababc"
+    assert [seed for seed, _ in order] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
 
-    def contestant(name):
-        def prepared(seed):
-            def work():
-                order.append((seed, name))
-                if name == "b" and seed == 1:
-                    raise RuntimeError("lost\nand more")
 
-            return work
+def test_a_contestant_that_fails_costs_the_others_nothing(capsys):
+    def fails(seed):
+        if seed == 1:
+            raise RuntimeError("lost\nand more")
+        return dict
 
-        return prepared
-
-    results = measure.take_turns({name: contestant(name) for name in "abc"} | {"d": measure.missing("dee")}, rounds=4)
-    assert [next(name for seed, name in order if seed == turn) for turn in range(4)] == ["a", "b", "c", "a"]
+    contestants = {"a": lambda seed: dict, "b": fails, "c": lambda seed: dict, "d": measure.missing("dee")}
+    results = measure.take_turns(contestants, rounds=4)
     assert [len(results[name]) for name in "ac"] == [4, 4]
     assert results["b"] == "failed: RuntimeError: lost" and "lost" in capsys.readouterr().err
     compared = {row["name"]: row for row in measure.compare(results, "a")}
@@ -125,11 +124,14 @@ def row(name: str, value: float, spread: float = 0.1, **more) -> dict:
     return {"name": name, "seconds": value, "ratio": value, **bounds, "accuracy": 0.5, "runs": runs, **more}
 
 
+MACHINE = measure.machine()
+
+
 def results_with(values: dict[str, float], spread: float = 0.1) -> dict:
     """Results in which each figure has the value given for its benchmark and row, or else one that keeps its bar."""
     results = {}
     for figure in figures.FIGURES:
-        content = results.setdefault(figure.benchmark, {"machine": measure.machine(), "parts": {}})
+        content = results.setdefault(figure.benchmark, {"machine": MACHINE, "parts": {}})
         rows = content["parts"].setdefault(figure.part or "all", [])
         good = figure.at_most or (figure.at_least or 1) + 0.5
         value = values.get(f"{figure.benchmark} {figure.row}", good)
@@ -140,7 +142,7 @@ def results_with(values: dict[str, float], spread: float = 0.1) -> dict:
             for work in ("train", "predict")
             for amount in SHORT[axis]
         ]
-        results.setdefault("growth", {"machine": measure.machine(), "parts": {}})["parts"][axis] = rows
+        results.setdefault("growth", {"machine": MACHINE, "parts": {}})["parts"][axis] = rows
     return results
 
 
