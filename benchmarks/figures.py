@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks import predict, training
 from benchmarks.few import FROZEN, SETFIT
 from benchmarks.measure import results_of
-from benchmarks.pictures import draw_few, draw_growth, short
+from benchmarks.pictures import draw_few, draw_growth
 
 README = Path(__file__).parent / "README.md"
 KIT, LARGE = "kit encoder", "BERT 6 × 384"
@@ -235,7 +235,7 @@ def growth(results: dict) -> str:
             rows = [by.get((work, amount), {}) for work in works]
             seconds = [f"{row['seconds']:.3g}" if "seconds" in row else row.get("note", "") for row in rows]
             peaks = [f"{row['megabytes']:,.0f}" if "megabytes" in row else "" for row in rows if memory]
-            lines.append([short(amount), *seconds, *peaks])
+            lines.append([f"{amount:,}", *seconds, *peaks])
         tables.append(markdown(heads, lines))
     return "\n\n".join([*tables, "![Seconds and memory as the work grows](growth.svg)"])
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 COLOURS = {"clean": "#4a7c59", "train": "#1f5fa8", "predict": "#c8641b"}
 STYLE = {
     "svg.fonttype": "none",  # letters stay letters: small, and sharp at any size
@@ -20,43 +22,36 @@ def save(figure, file: Path) -> None:
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white")
 
 
-def ticks_in_full(axis, values: Iterable[float], unit: str = "") -> None:
-    """Marks an axis at these values only, with their numbers written out."""
-    from matplotlib.ticker import NullFormatter, NullLocator
+def mark(axis, values: Iterable[float]) -> None:
+    """Marks an axis at these values only."""
+    from matplotlib.ticker import FixedLocator, NullLocator
 
-    values = sorted({*values})
-    axis.set_major_locator(_fixed(values))
+    axis.set_major_locator(FixedLocator(sorted({*values})))
     axis.set_minor_locator(NullLocator())
-    axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(lambda value, _: short(value) + unit)
-
-
-def _fixed(values: Sequence[float]):
-    from matplotlib.ticker import FixedLocator
-
-    return FixedLocator(values)
+    axis.set_major_formatter(lambda value, _: short(value))
 
 
 def short(value: float) -> str:
-    """A number as one says it.
+    """A number with few signs, for an axis.
 
     >>> short(0.01), short(3), short(5000), short(5_000_000)
-    ('0.01', '3', '5,000', '5 million')
+    ('0.01', '3', '5k', '5M')
     """
-    return f"{value / 1e6:g} million" if value >= 1e6 else f"{value:,.0f}" if value >= 1 else f"{value:g}"
+    return f"{value / 1e6:g}M" if value >= 1e6 else f"{value / 1e3:g}k" if value >= 1e3 else f"{value:g}"
 
 
-def spread_out(heights: Sequence[float], gap: float) -> list[float]:
-    """The heights again, moved up where two are nearer than `gap`, so that what is written there can be read.
+def spread_out(places: Sequence[tuple[float, float]], reach: float, gap: float) -> list[float]:
+    """Heights for what is written beside places (across, up): moved up where one within `reach` is nearer than `gap`.
 
-    >>> spread_out([1.0, 1.5, 9.0], 1.0)
-    [1.0, 2.0, 9.0]
+    >>> spread_out([(1, 1.0), (1, 1.5), (9, 1.5)], reach=2, gap=1.0)
+    [1.0, 2.0, 1.5]
     """
-    moved, last = [*heights], None
-    for place in sorted(range(len(heights)), key=heights.__getitem__):
-        if last is not None and moved[place] < last + gap:
-            moved[place] = last + gap
-        last = moved[place]
+    moved, done = [height for _, height in places], []
+    for number in sorted(range(len(places)), key=moved.__getitem__):
+        for other in done:
+            if abs(places[number][0] - places[other][0]) < reach and moved[number] < moved[other] + gap:
+                moved[number] = moved[other] + gap
+        done.append(number)
     return moved
 
 
@@ -70,29 +65,20 @@ def draw_few(rows: list[dict], title: str, file: Path) -> None:
         scores = [[100 * run["accuracy"] for run in row["runs"]] for row in rows]
         seconds, means = [row["seconds"] for row in rows], [100 * row["accuracy"] for row in rows]
         bottom, top = min(map(min, scores)), max(map(max, scores))
-        heights = spread_out(means, (top - bottom) / 14)
+        gap = (top - bottom + 4) / 16
+        tops = [(float(np.log10(x)), max(some) + gap / 2) for x, some in zip(seconds, scores, strict=True)]
         axes.set_xscale("log")
-        for row, x, y, height, some in zip(rows, seconds, means, heights, scores, strict=True):
+        for row, x, y, some, height in zip(rows, seconds, means, scores, spread_out(tops, 1.3, gap), strict=True):
             own = row["name"] == "full tuning"
-            colour = COLOURS["train"] if own else "#555555"
+            colour, weight = (COLOURS["train"], "bold") if own else ("#555555", "normal")
             axes.plot([x, x], [min(some), max(some)], color=colour, linewidth=1.5)
             axes.plot(x, y, "o", color=colour, markersize=8)
-            right = x < max(seconds) ** 0.5 * min(seconds) ** 0.5
-            axes.annotate(
-                row["name"],
-                (x, height),
-                xytext=(9 if right else -9, 0),
-                textcoords="offset points",
-                ha="left" if right else "right",
-                va="center",
-                color=colour,
-                fontweight="bold" if own else "normal",
-            )
+            axes.text(x, height, row["name"], ha="center", va="bottom", color=colour, fontweight=weight)
         powers = [10.0**power for power in range(-3, 5)]
         shown = [power for power in powers if min(seconds) / 12 <= power <= max(seconds) * 4]
-        ticks_in_full(axes.xaxis, shown)
-        axes.set_xlim(min(seconds) / 2, max(seconds) * 2)
-        axes.set_ylim(bottom - 2, top + 2)
+        mark(axes.xaxis, shown)
+        axes.set_xlim(min(seconds) / 6, max(seconds) * 7)
+        axes.set_ylim(bottom - 2, max(top, *(height for _, height in tops)) + 3 * gap)
         axes.grid(color="#e6e6e6")
         axes.set_axisbelow(True)
         axes.set_xlabel("seconds of training")
@@ -130,10 +116,11 @@ def draw_growth(axes_points: dict[str, list[dict]], file: Path) -> None:
             if value == "seconds" and axis != "labels":
                 axes.set_yscale("log")
                 axes.yaxis.set_major_formatter(lambda number, _: short(number))
+                axes.yaxis.set_minor_formatter("")
             else:
-                axes.set_ylim(bottom=0)
+                axes.set_ylim(0, 1.1 * max((point.get(value, 0) for point in points), default=1) or 1)
             amounts = [point["amount"] for point in points]
-            ticks_in_full(axes.xaxis, amounts)
+            mark(axes.xaxis, amounts)
             axes.tick_params(axis="x", labelsize=9)
             axes.set_xlabel(x)
             axes.set_ylabel(y)
@@ -147,7 +134,7 @@ def draw_growth(axes_points: dict[str, list[dict]], file: Path) -> None:
 
 def gains(axes, axes_points: dict[str, list[dict]]) -> None:
     """How many times as fast with more threads, and with two processes, as with one."""
-    for axis, works, mark in (("threads", ("train", "predict"), "o-"), ("processes", ("train",), "s--")):
+    for axis, works, line in (("threads", ("train", "predict"), "o-"), ("processes", ("train",), "s--")):
         for work in works:
             points = axes_points.get(axis, [])
             taken = {
@@ -155,11 +142,10 @@ def gains(axes, axes_points: dict[str, list[dict]]) -> None:
             }
             if 1 in taken:
                 some = sorted((amount, taken[1] / seconds) for amount, seconds in taken.items())
-                axes.plot(*zip(*some, strict=True), mark, color=COLOURS[work], label=f"{work}, {axis}", markersize=5)
+                axes.plot(*zip(*some, strict=True), line, color=COLOURS[work], label=f"{work}, {axis}", markersize=5)
     amounts = [point["amount"] for axis in ("threads", "processes") for point in axes_points.get(axis, [])] or [1]
     axes.plot([1, max(amounts)], [1, max(amounts)], ":", color="#999999", label="all that there is to gain")
-    ticks_in_full(axes.xaxis, amounts)
-    axes.set_ylim(0.9, max(amounts) + 0.2)
+    mark(axes.xaxis, amounts)
     axes.set_xlabel("threads, processes")
     axes.set_ylabel("times as fast as one")
     axes.set_title("what more cores bring", loc="left")
