@@ -22,11 +22,11 @@ BENCH = {
 LONG = {
     "train_pairs": 150,
     "few_long": 600,
-    "growth_long": 3000,
+    "growth_long": 4500,
     "tokenize": 60,
     "load": 20,
     "import": 120,
-    "serve": 240,
+    "serve": 450,
     "course": 900,
 }
 MODULES = {"import": "imports"}

@@ -19,6 +19,4 @@ def main() -> None:
         name: lambda seed, code=code: lambda: subprocess.run([sys.executable, "-c", code], check=True) and None
         for name, code in STATEMENTS.items()
     }
-    report(
-        "import", {"fresh interpreter": compare(take_turns(contestants, rounds=3), "from ftcourse.loop import train")}
-    )
+    report("import", {"fresh interpreter": compare(take_turns(contestants), "from ftcourse.loop import train")})

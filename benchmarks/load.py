@@ -21,7 +21,7 @@ def main() -> None:
             "load_dataset(*Kit().dataset(name))": lambda seed, name=name: lambda: load(name),
             "parquet files alone": lambda seed, files=files: lambda: read(files),
         }
-        results = take_turns(contestants, rounds=5)
+        results = take_turns(contestants)
         parts[name] = compare(results, "load_dataset(*Kit().dataset(name))")
     report("load", parts)
 

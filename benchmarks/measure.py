@@ -9,7 +9,7 @@ import statistics
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -184,14 +184,14 @@ def table(rows: list[dict[str, object]]) -> str:
     )
 
 
-def report(name: str, parts: Iterable[tuple[str, list[dict[str, object]]]]) -> None:
+def report(name: str, parts: Mapping[str, list[dict]] | Iterable[tuple[str, list[dict]]]) -> None:
     """Prints one table a part, as soon as it is measured, and keeps all, with the machine, in build/bench/NAME.json.
 
     A part that comes again, with more rows, prints those.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     file, content = FOLDER / f"{name}.json", {"benchmark": name, "format": FORMAT, "machine": machine(), "parts": {}}
-    for title, rows in parts:
+    for title, rows in parts.items() if isinstance(parts, Mapping) else parts:
         print(f"\n{name}: {title}\n{table(rows[len(content['parts'].get(title, [])) :])}", flush=True)
         content["parts"][title] = [*rows]
         with written_whole(file) as part:

@@ -133,7 +133,7 @@ def reviews(count: int) -> tuple[list[str], np.ndarray]:
     return [row["text"] for row in rows[:count]], np.array([row["label"] for row in rows[:count]])
 
 
-def main(texts: int = 400, fewer: int = 160, rounds: int = ROUNDS) -> None:
+def main(texts: int = 360, fewer: int = 160, rounds: int = ROUNDS) -> None:
     kit = Kit()
     tokenizer = AutoTokenizer.from_pretrained(kit.model("stars"))
 

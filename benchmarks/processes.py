@@ -76,7 +76,7 @@ def main(rows: int = 128, rounds: int = ROUNDS, numbers: tuple[int, ...] = (1, 2
         for run in runs if isinstance(runs, list) else []:
             run["seconds"] = run.pop("training")  # without drawing up the model and handing it to all
             run.pop("processor")  # of this process, which only waits
-    report("processes", [(f"kit encoder, {rows} reviews, {STEP} rows a step", compare(results, title(numbers[-1])))])
+    report("processes", {f"kit encoder, {rows} reviews, {STEP} rows a step": compare(results, title(numbers[-1]))})
 
 
 def wait_for(folder: Path, seed: int) -> bool:

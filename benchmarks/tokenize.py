@@ -37,4 +37,4 @@ def main() -> None:
         "map, row by row": row_by_row,
         "limit": lambda seed: lambda: tokenizer(texts, truncation=True) and None,
     }
-    report("tokenize", {f"{len(texts):,} reviews": compare(take_turns(contestants, rounds=3), "ftcourse")})
+    report("tokenize", {f"{len(texts):,} reviews": compare(take_turns(contestants), "ftcourse")})

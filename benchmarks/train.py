@@ -29,6 +29,6 @@ def kit_task(name: str, num_rows: int, num_valid: int, epochs: int = 1) -> Task:
     return Task(new_model, tokenizer, data["train"], data["validation"], epochs)
 
 
-def main(data: str = "reviews", rivals: list[str] = RIVALS, rows: int = 160, valid: int = 40, rounds: int = ROUNDS):
+def main(data: str = "reviews", rivals: list[str] = RIVALS, rows: int = 144, valid: int = 36, rounds: int = ROUNDS):
     results = take_turns(contestants(kit_task(data, rows, valid), rivals), rounds)
-    report("train" if data == "reviews" else f"train_{data}", [(f"kit encoder, {rows} {data}", compare(results, OURS))])
+    report("train" if data == "reviews" else f"train_{data}", {f"kit encoder, {rows} {data}": compare(results, OURS)})

@@ -23,4 +23,4 @@ def task22m(num_rows: int, num_valid: int) -> Task:
 
 def main(rows: int = 96, valid: int = 24, rounds: int = ROUNDS) -> None:
     results = take_turns(contestants(task22m(rows, valid), [OURS, STEPPED, LIMIT, DEFAULTS, BEST]), rounds)
-    report("train22m", [(f"BERT 6 × 384, {rows} reviews", compare(results, OURS))])
+    report("train22m", {f"BERT 6 × 384, {rows} reviews": compare(results, OURS)})

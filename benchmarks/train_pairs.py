@@ -6,4 +6,4 @@ from benchmarks.training import BEST, DEFAULTS, LIMIT, OURS, STEPPED
 
 
 def main(rounds: int = ROUNDS) -> None:
-    train_main("pairs", [OURS, STEPPED, LIMIT, DEFAULTS, BEST], rows=160, valid=40, rounds=rounds)
+    train_main("pairs", [OURS, STEPPED, LIMIT, DEFAULTS, BEST], rounds=rounds)

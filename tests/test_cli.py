@@ -183,7 +183,7 @@ def peak_megabytes(tmp_path, tiny, size: int) -> float:
             f"{n} a review of some length, written for this test and for nothing else\n" for n in range(size)
         )
     words = ["predict", tiny, tmp_path / "big.csv", "--text", "review", "--out", tmp_path / "out.csv", "--force"]
-    code = "import atexit; from benchmarks.memory import own_peak; from ftcourse.cli import main; "
+    code = "import atexit; from benchmarks.points import own_peak; from ftcourse.cli import main; "
     code += "atexit.register(lambda: print(own_peak())); main()"
     command = [sys.executable, "-c", code, *map(str, words)]
     run = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)

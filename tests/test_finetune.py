@@ -70,7 +70,7 @@ def test_a_wild_csv_trains_without_hand_work(call, tmp_path, lang, encoding):
 def test_a_large_table_needs_less_than_two_gigabytes(tiny, tmp_path, num_rows):
     wild_table("en", num_rows).to_csv(tmp_path / "wild.csv", index=False)
     code = (
-        "import sys; from benchmarks.memory import own_peak; from ftcourse.finetune import finetune\n"
+        "import sys; from benchmarks.points import own_peak; from ftcourse.finetune import finetune\n"
         "from tests.tiny import FAST\n"
         "finetune('wild.csv', text='review', label='stars', model=sys.argv[1], output_dir='out', config=FAST)\n"
         "print(round(own_peak()))"
