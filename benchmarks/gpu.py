@@ -3,7 +3,6 @@
 Without a card it runs in a tiny form, to show that it runs; its figures then say nothing, and it says so."""
 
 import argparse
-import gc
 import os
 import sys
 import threading
@@ -133,7 +132,6 @@ def wait_for(device: torch.device) -> None:
 
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> float:
-    gc.collect()
     wait_for(device)
     started = time.perf_counter()
     work()
