@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from datasets import ClassLabel, Dataset, List, Value, concatenate_datasets
+from datasets import ClassLabel, Dataset, Features, List, Value, concatenate_datasets
 
+from ftcourse.engine.columns import column_array, label_column
 from ftcourse.engine.fair import Sides, check_learned, group_numbers, hash_of, near_keys, with_group_cells
 from ftcourse.engine.labels import cell_separator, join_labels, label_order, number_values, with_label_texts
 from ftcourse.engine.messages import language, message, trouble
 from ftcourse.engine.several import find_cell_separator, gathered_labels, label_sets, split_several
-from ftcourse.engine.tables import TableFile, open_table, plain_rows
+from ftcourse.engine.tables import TableFile, labelled, open_table, plain_rows
 
 ONE_LABEL, SEVERAL, NUMBER = "single_label_classification", "multi_label_classification", "regression"
 
@@ -45,10 +46,11 @@ def row_keys(rows: Dataset) -> tuple[np.ndarray, np.ndarray, list[str]]:
         numbers.extend(
             names.setdefault(label, len(names)) if label and label.strip() else -1 for label in batch["label"]
         )
-    return np.array(keys, dtype=np.uint64), np.array(numbers, dtype=np.int64), [*names]
+    return np.frombuffer(keys, dtype=np.uint64), np.frombuffer(numbers, dtype=np.int64), [*names]
 
 
 MIN_ROWS = 2
+MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 def sort_rows(
@@ -61,25 +63,30 @@ def sort_rows(
     >>> {why: rows.tolist() for why, rows in sort_rows(np.array([7, 7, 8, 9, 0]), np.array([0, 0, 0, 1, 1])).items()}
     {'no_text': [4], 'no_label': [], 'duplicate': [1], 'contradiction': [], 'rare': [3], 'kept': [0, 2]}
     """
-    left, found = pd.DataFrame({"key": keys, "number": numbers}), {}
+    left, found = np.arange(len(keys)), {}
 
-    def rare(rows: pd.DataFrame) -> pd.Series:
+    def twice(rows: np.ndarray) -> np.ndarray:
+        mixed = keys[rows].astype(np.uint64) ^ (numbers[rows].astype(np.uint64) * MIX)  # one number for both
+        return pd.Series(mixed).duplicated().to_numpy()
+
+    def rare(rows: np.ndarray) -> np.ndarray:
         if marks is None:
-            return rows.groupby("number")["number"].transform("size") < least
-        given = marks[rows["number"]]
-        return pd.Series(given[:, given.sum(axis=0) < least].any(axis=1), rows.index)
+            counts = np.bincount(numbers[rows])
+            return counts[numbers[rows]] < least
+        given = marks[numbers[rows]]
+        return given[:, given.sum(axis=0) < least].any(axis=1)
 
     tests = {
-        "no_text": lambda rows: rows["key"] == 0,
-        "no_label": lambda rows: rows["number"] < 0,
-        "duplicate": lambda rows: rows.duplicated(),
-        "contradiction": lambda rows: rows.duplicated("key", keep=False),
+        "no_text": lambda rows: keys[rows] == 0,
+        "no_label": lambda rows: numbers[rows] < 0,
+        "duplicate": twice,
+        "contradiction": lambda rows: pd.Series(keys[rows]).duplicated(keep=False).to_numpy(),
         "rare": rare,
     }
     for why, test in tests.items():
-        out = test(left).to_numpy(dtype=bool)
-        found[why], left = left.index[out].to_numpy(), left[~out]
-    return found | {"kept": left.index.to_numpy()}
+        out = test(left)
+        found[why], left = left[out], left[~out]
+    return found | {"kept": left}
 
 
 def check_letters(rows: Dataset, source: dict) -> None:
@@ -204,6 +211,17 @@ def split_rows(rows: Dataset, validation: float, seed: int) -> tuple[Dataset, Da
     return parts["train"], parts["test"]
 
 
+def split_labels(labels: np.ndarray, feature: ClassLabel, validation: float, seed: int) -> list[np.ndarray]:
+    """Row numbers to train and to validate with, as `split_rows` finds them.
+
+    >>> [part.tolist() for part in split_labels(np.array([0, 0, 1, 1]), ClassLabel(names=["x", "y"]), 0.5, 0)]
+    [[0, 2], [3, 1]]
+    """
+    features = Features({"label": feature, "row": Value("int64")})
+    rows = Dataset.from_dict({"label": labels, "row": np.arange(len(labels))}, features=features)
+    return [column_array(part, "row") for part in split_rows(rows, validation, seed)]
+
+
 def read_rows(
     table: object, columns: Sequence, lang: str, cache_dir: str, group: str | None = None
 ) -> tuple[Dataset, dict]:
@@ -232,8 +250,8 @@ def read_rows(
     )
     if group is None:
         return rows, source
-    cells = rows["group" if more else new[texts.index(group)]][:]
-    rows = rows.remove_columns(["group"] if more else []).add_column("group", cells, feature=Value("string"))
+    if not more:
+        rows = rows.add_column("group", rows[new[texts.index(group)]][:], feature=Value("string"))
     return rows, source | {"group": group}
 
 
@@ -263,7 +281,7 @@ def read_sides(
         own = np.arange(len(rows) + len(theirs)) >= len(rows)
         source["valid"]["read"] = len(theirs)
         rows = concatenate_datasets([rows, theirs])
-    groups = None if group is None else group_numbers(rows["group"][:])
+    groups = None if group is None else group_numbers(label_column(rows, "group"))
     rows = rows if group is None else rows.remove_columns("group")
     return rows, source, Sides(near_keys(rows), groups, own)
 
@@ -315,23 +333,18 @@ def prepare(
     kept = groups["kept"]
     labels, ordered, feature = label_values(problem, numbers[kept], marks, names, source)
     check_tables(rows, groups, ordered, source, sides)
-    used = (
-        rows.select(kept)
-        .remove_columns("label")
-        .add_column("label", labels if labels.ndim == 1 else [*labels], feature=feature)
-    )
     ordered = source["columns"][-1:] if problem == NUMBER else ordered
     if sides.own is None:
-        check_share(validation, len(used), 1 if problem == NUMBER else len(ordered))
+        check_share(validation, len(kept), 1 if problem == NUMBER else len(ordered))
     parts = sides.split(kept, labels, validation, seed, source)
     if parts is None and problem == ONE_LABEL:
-        parts = split_rows(used, validation, seed)
+        parts = split_labels(labels, feature, validation, seed)
     else:
         parts = parts or split_alone(labels, validation, seed)
         if group and problem != NUMBER:
             check_learned(labels, parts[0], ordered, source)
-        parts = [used.select(part) for part in parts]
     dropped = describe_dropped(rows, groups | sides.left, source.get("valid"))
+    parts = [labelled(rows, kept[part], labels[part], feature, cache_dir) for part in parts]
     read = len(rows) - source.get("valid", {"read": 0})["read"]
     return Prepared(*parts, ordered, source, read, dropped, notes, problem, sides.notes)
 

@@ -134,6 +134,18 @@ def label_column(dataset: Dataset, column: str) -> pa.ChunkedArray:
     return dataset.select_columns(column).with_format("arrow")[:][column]
 
 
+def column_array(dataset: Dataset, column: str) -> np.ndarray:
+    """A column of numbers, or of lists of as many numbers each, as an array, without an object for each number.
+
+    >>> column_array(Dataset.from_dict({"label": [[1.0, 0.0], [1.0, 1.0]]}), "label").tolist()
+    [[1.0, 0.0], [1.0, 1.0]]
+    """
+    values, depth = label_column(dataset, column), 0
+    while hasattr(values.type, "value_type"):
+        values, depth = pc.list_flatten(values), depth + 1
+    return values.to_numpy().reshape(len(dataset), *[-1] * depth)
+
+
 def check_labelled(dataset: Dataset, model: PreTrainedModel, name: str) -> None:
     """Make sure that tokenized data, called `name` in messages, can train a model.
 

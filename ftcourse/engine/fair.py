@@ -4,12 +4,14 @@ a table to validate with may come from elsewhere."""
 import hashlib
 import reprlib
 import unicodedata
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset, Value
+import pyarrow as pa
+from datasets import Dataset, Features, Value
 from scipy.sparse import csc_matrix
 
 from ftcourse.engine.labels import UNSEEN, is_gap, label_key
@@ -17,6 +19,7 @@ from ftcourse.engine.messages import trouble
 
 ALSO_DROPPED = "~|\u0640"  # signs that are used like punctuation; tatweel
 TRIALS = 10  # splits into whole groups, of which the most even one is taken
+AT_ONCE = 10_000  # groups that are looked at in one go
 
 
 class Folding(dict):
@@ -61,12 +64,12 @@ def near_keys(rows: Dataset) -> np.ndarray:
     >>> len({*keys.tolist()}), keys[3].item()
     (3, 0)
     """
-    columns, keys = [name for name in rows.column_names if name not in ("label", "group")], []
+    columns, keys = [name for name in rows.column_names if name not in ("label", "group")], array("Q")
     for batch in rows.select_columns(columns).iter(1000):
         for texts in zip(*(batch[name] for name in columns), strict=True):
             words = [near_text(text or "") for text in texts]
             keys.append(hash_of(words) if all(words) else 0)
-    return np.array(keys, dtype=np.uint64)
+    return np.frombuffer(keys, dtype=np.uint64)
 
 
 def group_cell(value: object) -> str | None:
@@ -93,23 +96,27 @@ def with_group_cells(table: Dataset | pd.DataFrame, group: str) -> Dataset | pd.
         return table.assign(**{group: pd.Series(map(group_cell, table[group]), table.index, dtype=object)})
     if getattr(table.features[group], "dtype", None) == "string":
         return table
-    cells = [group_cell(value) for value in table.with_format(None)[group][:]]
-    return table.remove_columns(group).add_column(group, cells, feature=Value("string"))
+
+    def texts(batch: dict) -> dict[str, list]:
+        return {group: [group_cell(value) for value in batch[group]]}
+
+    features = Features({**table.features, group: Value("string")})
+    return table.with_format(None).map(texts, batched=True, features=features)
 
 
-def group_numbers(cells: Sequence[str | None]) -> np.ndarray:
+def group_numbers(cells: Sequence[str | None] | pa.ChunkedArray) -> np.ndarray:
     """For each cell the number of its group, -1 for a gap; spellings that mean the same are one group.
 
     >>> group_numbers(["Ann", "ann ", None, "7", "\\uff17", "N/A"]).tolist()
     [0, 0, -1, 1, 1, -1]
     """
-    keys = {cell: label_key(cell or "").casefold() for cell in {*cells}}
-    every = sorted({*keys.values()})
+    column = cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([pa.array(cells, pa.string())])
+    encoded = column.combine_chunks().dictionary_encode()
+    keys = [label_key(cell).casefold() for cell in encoded.dictionary.to_pylist()]
+    every, numbers = sorted({*keys, *([""] if encoded.null_count else [])}), {}
     gaps = {key for key in every if is_gap(key, every)}
-    numbers = {}
-    return np.array(
-        [-1 if keys[cell] in gaps else numbers.setdefault(keys[cell], len(numbers)) for cell in cells], dtype=np.int64
-    )
+    found = [-1 if key in gaps else numbers.setdefault(key, len(numbers)) for key in keys]
+    return np.array([*found, -1], dtype=np.int64)[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
 
 
 def label_groups(labels: np.ndarray) -> np.ndarray:
@@ -124,6 +131,22 @@ def label_groups(labels: np.ndarray) -> np.ndarray:
     return places if labels.dtype.kind in "iu" or len(distinct) <= 12 else places * 5 // len(distinct)
 
 
+def chosen_sizes(sizes: np.ndarray, wanted: float) -> np.ndarray:
+    """Places of groups, taken one after the other, where each brings their sum closer to what is wanted.
+
+    >>> chosen_sizes(np.array([1, 9, 2, 1, 1]), 4).tolist()
+    [0, 2, 3]
+    """
+    taken, start = [], 0
+    while start < len(sizes) and wanted > 0.5:
+        for place, size in enumerate(sizes[start : start + AT_ONCE].tolist(), start):
+            if size < 2 * wanted:
+                taken.append(place)
+                wanted -= size
+        start += AT_ONCE
+    return np.array(taken, dtype=np.int64)
+
+
 def one_split(counts: csc_matrix, validation: float, random: np.random.Generator) -> np.ndarray:
     """For each group whether it is to validate with; `counts` are its rows by label, the last column all of them.
 
@@ -135,7 +158,7 @@ def one_split(counts: csc_matrix, validation: float, random: np.random.Generator
     >>> int(one_split(counts, 0.25, np.random.default_rng(0)).sum())
     1
     """
-    part, rank = np.full(counts.shape[0], -1), random.permutation(counts.shape[0])
+    part, rank = np.full(counts.shape[0], -1, dtype=np.int8), random.permutation(counts.shape[0])
     totals = np.asarray(counts.sum(axis=0)).ravel()
     for label in [*np.argsort(totals[:-1], kind="stable"), len(totals) - 1]:
         column = slice(counts.indptr[label], counts.indptr[label + 1])
@@ -143,15 +166,9 @@ def one_split(counts: csc_matrix, validation: float, random: np.random.Generator
         wanted = max(totals[label] * validation, 1) - sizes[part[mine] == 1].sum()
         free = np.flatnonzero(part[mine] < 0)
         free = free[np.argsort(rank[mine[free]], kind="stable")]
-        taken, left = [], []
-        for place, size in zip(free.tolist(), sizes[free].tolist(), strict=True):
-            if size < 2 * wanted:
-                taken.append(place)
-                wanted -= size
-            else:
-                left.append(place)
-        if not (taken or (part[mine] == 1).any()) and len(left) > 1:
-            taken = [min(left, key=lambda place: sizes[place])]
+        taken = free[chosen_sizes(sizes[free], wanted)]
+        if not (len(taken) or (part[mine] == 1).any()) and len(free) > 1:
+            taken = free[[sizes[free].argmin()]]
         if len(taken) == len(free) and not (part[mine] == 0).any():
             taken = taken[:-1]
         part[mine[free]] = 0
@@ -181,9 +198,13 @@ def split_groups(groups: np.ndarray, labels: np.ndarray, validation: float, seed
     groups, labels = np.unique(groups, return_inverse=True)[1], label_groups(labels)
     rows, columns = np.nonzero(labels) if labels.ndim == 2 else (np.arange(len(labels)), labels)
     used, columns = np.unique(columns, return_inverse=True)
-    places = np.concatenate([groups[rows], groups]), np.concatenate([columns, np.full(len(groups), len(used))])
-    counts = csc_matrix((np.ones(len(places[0]), dtype=np.int64), places))
-    found = [one_split(counts, validation, np.random.default_rng([seed, trial])) for trial in range(TRIALS)]
+    groups = groups.astype(np.int32)
+    columns, last = columns.astype(np.int32), np.full(len(groups), len(used), dtype=np.int32)
+    places = np.concatenate([groups[rows], groups]), np.concatenate([columns, last])
+    del rows, columns, last
+    counts = csc_matrix((np.ones(len(places[0]), dtype=np.int32), places))
+    del places
+    found = (one_split(counts, validation, np.random.default_rng([seed, trial])) for trial in range(TRIALS))
     chosen = min(found, key=lambda chosen: unevenness(counts, chosen, validation))[groups]
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
@@ -235,6 +256,8 @@ class Sides:
         """The piles of `sort_rows`, with more reasons to leave a row out: no group, or a table to validate with."""
         pool = np.arange(len(keys))
         ungrouped = pool[:0] if self.groups is None else np.flatnonzero((self.groups < 0) & (keys != 0))
+        if self.own is None and not len(ungrouped):
+            return {"no_group": ungrouped} | sort(keys, numbers, marks)
         pool = np.setdiff1d(pool, ungrouped)
         if self.own is None:
             piles = {why: pool[rows] for why, rows in sort(keys[pool], numbers[pool], marks).items()}

@@ -4,6 +4,7 @@ import re
 import reprlib
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import escape
 from itertools import islice
@@ -139,6 +140,7 @@ class TableFile:
 TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".xlsx")
 ALSO = (".tab", ".ndjson", ".xls", ".xlsm", ".gz", ".zip", ".bz2", ".xz")  # what is in them decides
 AT_ONCE = 10_000  # rows that are written at a time
+LARGE = 100_000  # rows of a part that is read and written in the order of the table
 
 
 def unique(names: Sequence[str]) -> list[str]:
@@ -157,6 +159,22 @@ def unique(names: Sequence[str]) -> list[str]:
     return [*found]
 
 
+@contextmanager
+def arrow_file(cache_dir: str, schema: pa.Schema) -> Iterator[tuple[Path, pa.ipc.RecordBatchStreamWriter]]:
+    """A new file for a table, which `Dataset.from_file` opens, and what writes into it.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, arrow_file(folder, pa.schema([("a", pa.int64())])) as (path, writer):
+    ...     path.name
+    'table.arrow'
+    """
+    folder = Path(cache_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = Path(mkdtemp(prefix="table-", dir=folder)) / "table.arrow"
+    with pa.OSFile(str(target), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+        yield target, writer
+
+
 def written(rows: Iterator[tuple[int, list]], source: dict, cache_dir: str) -> Dataset:
     """The rows as a data set on the disk, with all cells as texts or None; the first row has the columns' names.
 
@@ -170,17 +188,44 @@ def written(rows: Iterator[tuple[int, list]], source: dict, cache_dir: str) -> D
     chosen_columns(header, source)
     names = unique(header)
     schema = pa.schema([(name, pa.string()) for name in names])
-    folder = Path(cache_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    target = Path(mkdtemp(prefix="table-", dir=folder)) / "table.arrow"
     count = 0
-    with pa.OSFile(str(target), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+    with arrow_file(cache_dir, schema) as (target, writer):
         while batch := [cells for _, cells in islice(rows, AT_ONCE)]:
             columns = [pa.array([cell or None for cell in column], pa.string()) for column in zip(*batch, strict=True)]
             writer.write_batch(pa.record_batch(columns, schema=schema))
             count += len(batch)
     if not count:
         raise trouble("no_rows", name=source["name"])
+    return Dataset.from_file(str(target))
+
+
+def labelled(rows: Dataset, places: np.ndarray, labels: np.ndarray, feature: object, cache_dir: str) -> Dataset:
+    """Some of the rows, by their places, with these labels in the column `label`; on the disk, where there is a folder.
+
+    A part of more than `LARGE` rows comes in the order of the table: it is read from front to back, and so written.
+
+    >>> rows = Dataset.from_dict({"text": ["a", "b", "c"], "label": ["x", "y", "x"]})
+    >>> labelled(rows, np.array([2, 0]), np.array([1, 1]), Value("int64"), "")[:]
+    {'text': ['c', 'a'], 'label': [1, 1]}
+    """
+    if not cache_dir:
+        values = labels if labels.ndim == 1 else [*labels]
+        return rows.select(places).remove_columns("label").add_column("label", values, feature=feature)
+    if len(places) > LARGE and (places[1:] < places[:-1]).any():
+        order = np.argsort(places)
+        places, labels = places[order], labels[order]
+    texts = rows.remove_columns("label").with_format("arrow")
+    schema = Features({**texts.features, "label": feature}).arrow_schema
+    step = AT_ONCE if len(places) > LARGE else max(len(places), 1)
+    with arrow_file(cache_dir, schema) as (target, writer):
+        for start in range(0, len(places), step):
+            some = places[start : start + step]
+            first, last = some.min(), some.max() + 1
+            found = texts[int(first) : int(last)].combine_chunks().take(pa.array(some - first))
+            values = labels[start : start + step]
+            values = values if values.ndim == 1 else [*values]
+            found = found.append_column(schema.field("label"), pa.array(values, schema.field("label").type))
+            writer.write_table(found.cast(schema))
     return Dataset.from_file(str(target))
 
 
