@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from transformers import PreTrainedModel
 
 from .engine.batches import Collate
@@ -32,6 +32,7 @@ class TrainConfig:
     it to `accelerate launch`, "auto" measures. `workers` processes prepare batches. Each `save_steps`, all is saved.
     With `class_weights` "balanced", the rarer a label, the more its rows count. `keep` "best" ends with the weights of
     the epoch with the lowest validation loss; `patience` is how many epochs without a lower one end the training.
+    `max_steps`, where given, decides in place of `epochs`: so many steps in all, with as many rounds as that takes.
     >>> TrainConfig(lr=3e-4, batch_size=16).epochs
     3
     """
@@ -51,6 +52,7 @@ class TrainConfig:
     class_weights: str | None = None
     keep: str = "last"
     patience: int | None = None
+    max_steps: int | None = None
 
     def __post_init__(self):
         check_config(self)
@@ -149,7 +151,7 @@ Callback = Callable[[PreTrainedModel, History], object]
 
 def train(
     model: PreTrainedModel,
-    train_data: Dataset,
+    train_data: Dataset | IterableDataset,
     valid_data: Dataset | None = None,
     *,
     collate: Collate,
@@ -161,7 +163,8 @@ def train(
 ) -> History:
     """Fine-tunes `model` in place, in all processes of `accelerate launch`; each calls `callbacks` after each epoch.
 
-    Checkpoints go to `output_dir`; `resume` goes on from the last. `ValueError` for what cannot be used.
+    Checkpoints go to `output_dir`; `resume` goes on from the last. A stream of rows needs `max_steps`, for nobody knows
+    how many there are. `ValueError` for what cannot be used.
 
     >>> from ftcourse.engine.models import small_example
     >>> model, data, collate = small_example()

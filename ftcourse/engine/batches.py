@@ -26,13 +26,27 @@ def length_batches(
     >>> sorted(sorted(batch) for batch in batches)
     [[0, 2], [1, 3]]
     """
+    return [rows.tolist() for rows in batch_rows(lengths, batch_size, rng, together)]
+
+
+def batch_rows(
+    lengths: np.ndarray, batch_size: int, rng: np.random.Generator, together: int = 1
+) -> Iterator[np.ndarray]:
+    """The batches of `length_batches`, one after the other, each an array of row numbers.
+
+    >>> [len(rows) for rows in batch_rows(np.array([3, 40, 4]), 2, np.random.default_rng(0))]
+    [2, 1]
+    """
     order, step = rng.permutation(len(lengths)), batch_size * together
     whole, rest = np.split(order, [len(order) - len(order) % step])
     pool_size = step * min(50, max(4, len(order) // (4 * step)))
-    pools = np.split(whole, range(pool_size, len(whole), pool_size))
-    by_length = [rows[np.argsort(lengths[rows], kind="stable")] for rows in pools]
-    batches = rng.permutation(np.concatenate(by_length).reshape(-1, step)).reshape(-1, batch_size).tolist()
-    return batches + [rest[start : start + batch_size].tolist() for start in range(0, len(rest), batch_size)]
+    for start in range(0, len(whole), pool_size):
+        pool = whole[start : start + pool_size]
+        pool[:] = pool[np.argsort(lengths[pool], kind="stable")]
+    batches, rest = rng.permutation(whole.reshape(-1, step)).reshape(-1, batch_size), rest.copy()
+    del order, whole
+    yield from batches
+    yield from (rest[start : start + batch_size] for start in range(0, len(rest), batch_size))
 
 
 class LengthBatches(Sampler[list[int]]):
@@ -54,7 +68,7 @@ class LengthBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng([self.seed, self.epoch])
         self.epoch += 1
-        return iter(length_batches(self.lengths, self.batch_size, rng, self.together))
+        return map(np.ndarray.tolist, batch_rows(self.lengths, self.batch_size, rng, self.together))
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = check_number("epoch", epoch, 0, whole=True)

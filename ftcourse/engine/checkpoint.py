@@ -192,6 +192,7 @@ class Checkpoints:
             "losses": [loss.item() for loss in run.losses],
             "elapsed": time.perf_counter() - run.started,
             "order": run.order if run.losses else order_state(run.loader),
+            "stream": getattr(run.loader, "place", None),
             "groups": optimizer["param_groups"],
             "schedule": run.scheduler.state_dict(),
             "scaler": scaler.state_dict() if scaler else None,
@@ -256,5 +257,6 @@ def apply(run, tensors: dict[str, torch.Tensor], state: dict) -> None:
     if run.order is not None:
         order_generator(run.loader).set_state(torch.tensor(run.order, dtype=torch.uint8))
     run.loader.set_epoch(len(run.history.steps))
+    run.loader.found = state.get("stream")
     run.progress.update(run.step)
     set_random_state(run.random)

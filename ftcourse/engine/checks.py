@@ -77,6 +77,8 @@ def check_config(config) -> None:
     if config.class_weights is not None:
         known("class_weights", config.class_weights, CLASS_WEIGHTS)
     known("keep", config.keep, KEEPS)
+    if config.max_steps is not None:
+        check_number("max_steps", config.max_steps, 1, whole=True)
     if config.patience is not None:
         check_number("patience", config.patience, 1, whole=True)
 

@@ -8,7 +8,7 @@ from numbers import Integral
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ftcourse.engine.inputs import check_inputs
@@ -24,6 +24,10 @@ def check_lengths(lengths: Sequence[int]) -> np.ndarray:
     >>> check_lengths([3, 5])
     array([3, 5])
     """
+    if isinstance(lengths, np.ndarray) and lengths.dtype.kind in "iu" and lengths.ndim == 1 and lengths.size:
+        wrong = lengths[lengths < 0][:1].tolist()
+        if not wrong:
+            return lengths
     values = lengths.tolist() if hasattr(lengths, "tolist") else list(lengths)
     wrong = [value for value in values if not isinstance(value, int | np.integer) or value < 0]
     if wrong or not values:
@@ -31,11 +35,13 @@ def check_lengths(lengths: Sequence[int]) -> np.ndarray:
     return np.array(values)
 
 
-def check_labels(labels: Iterable, num_labels: int | None = None, name: str = "labels", *, loss: bool = False) -> None:
+def check_labels(
+    labels: Iterable, num_labels: int | None = None, name: str = "labels", *, loss: bool = False, first: int = 0
+) -> None:
     """Make sure that labels are whole numbers from 0 to `num_labels - 1`; a `ValueError` names the first that is not.
 
     What a `loss` takes is more: lists of labels, -100 for tokens that do not count, and any number where there is
-    only one label or one number for each.
+    only one label or one number for each. Labels are counted from `first`.
 
     >>> check_labels([0, 5], 5, "train_data['labels']")
     Traceback (most recent call last):
@@ -59,7 +65,7 @@ def check_labels(labels: Iterable, num_labels: int | None = None, name: str = "l
     else:
         row = pc.index(pc.is_null(column), True).as_py() if pa.types.is_floating(column.type) else 0
         row = max(row, 0)
-    raise label_trouble(f"{name}[{row}]", column[row].as_py(), num_labels)
+    raise label_trouble(f"{name}[{first + row}]", column[row].as_py(), num_labels)
 
 
 def as_column(labels: Iterable, name: str) -> pa.ChunkedArray:
@@ -230,8 +236,27 @@ def check_model(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-def checked_data(model: PreTrainedModel, data: Dataset, collate: Callable, name: str) -> Dataset:
+def check_values(model: PreTrainedModel, data: Dataset, name: str, collate: Callable, first: int = 0) -> None:
+    """Make sure that labels and token ids are such as a model has; a `ValueError` names the row, counted from `first`.
+
+    >>> from ftcourse.engine.models import small_example
+    >>> model, _, collate = small_example()
+    >>> check_values(model, Dataset.from_dict({"input_ids": [[2]], "labels": [9]}), "train_data", collate, first=40)
+    Traceback (most recent call last):
+    ValueError: train_data['labels'][40] is 9; expected a label from 0 to 4; ...
+    """
+    for column in {"label", "labels"}.intersection(data.column_names):
+        num_labels = getattr(model, "num_labels", 1)
+        check_labels(label_column(data, column), num_labels, f"{name}['{column}']", loss=True, first=first)
+    check_inputs(model, data, name, collate, first)
+
+
+def checked_data(
+    model: PreTrainedModel, data: Dataset | IterableDataset, collate: Callable, name: str
+) -> Dataset | IterableDataset:
     """The columns of `data` that `model` takes, once rows, labels and a first batch are found good, or `ValueError`.
+
+    To train on, `data` may be a stream, of which the first rows are looked at here, and the others on their way.
 
     >>> from ftcourse.engine.models import load_classifier
     >>> from ftcourse.kit import Kit
@@ -243,13 +268,13 @@ def checked_data(model: PreTrainedModel, data: Dataset, collate: Callable, name:
     """
     if not callable(getattr(model, "forward", None)):
         check_model(model)
+    if isinstance(data, IterableDataset) and name == "train_data":
+        start = Dataset.from_list([*data.with_format(None).take(2)], features=data.features)
+        return data.select_columns(checked_data(model, start, collate, name).column_names)
     check_dataset(data, name, [getattr(model, "main_input_name", "input_ids")])
     takes = {*inspect.signature(model.forward).parameters, "label"} | ({ROW_WEIGHT} if name == "train_data" else set())
     data = data.select_columns([column for column in data.column_names if column in takes])
-    for column in {"label", "labels"}.intersection(data.column_names):
-        num_labels = getattr(model, "num_labels", 1)
-        check_labels(label_column(data, column), num_labels, f"{name}['{column}']", loss=True)
-    check_inputs(model, data, name, collate)
+    check_values(model, data, name, collate)
     batch = collate([data[row] for row in range(min(2, len(data)))])
     if not isinstance(batch, Mapping):
         raise trouble("batch", type=type(batch).__name__)

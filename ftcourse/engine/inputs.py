@@ -99,10 +99,12 @@ def rows_of(tests: Mapping[str, pa.Array]) -> list[tuple[str, int]]:
     return [(key, first_true(test)) for key, test in tests.items() if first_true(test) >= 0]
 
 
-def check_inputs(model: torch.nn.Module, data: Dataset, name: str, collate: Callable | None = None) -> None:
+def check_inputs(
+    model: torch.nn.Module, data: Dataset, name: str, collate: Callable | None = None, first: int = 0
+) -> None:
     """Make sure that a model can read all rows of `data`, called `name` in messages; a `ValueError` names one if not.
 
-    Where `collate` mends such a row, as one does that cuts rows off, nothing is wrong.
+    Where `collate` mends such a row, as one does that cuts rows off, nothing is wrong. Rows are counted from `first`.
 
     >>> from ftcourse.kit import Kit
     >>> from ftcourse.engine.models import load_classifier
@@ -126,6 +128,5 @@ def check_inputs(model: torch.nn.Module, data: Dataset, name: str, collate: Call
         }
         if isinstance(ids, torch.Tensor) and mended[key]():
             return
-    raise trouble(
-        key, place=f"{name}['{column}'][{row}]", given=value, most=sizes[column] - 1 if key == "token_id" else most
-    )
+    most = sizes[column] - 1 if key == "token_id" else most
+    raise trouble(key, place=f"{name}['{column}'][{first + row}]", given=value, most=most)

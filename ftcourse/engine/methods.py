@@ -29,6 +29,7 @@ from ftcourse.engine.windows import TEXT
 PLANS = {"head": {"epochs": 20, "batch_size": 64, "lr": 1e-2}}
 LORA_LR = 10  # times the learning rate for all weights
 RIVAL_EPOCHS = 3  # with fewer, a head beside the training of all weights would take more than a seventh of its time
+RIVAL_BYTES = 2**29  # the most memory that vectors of all rows may take, so that there is a head beside it
 CHUNK = 1024  # rows whose vectors are kept in one file
 PASSES = 9  # what the training of all weights takes in runs of the body: three epochs of one forward, twice that back
 
@@ -264,7 +265,9 @@ class Learner:
 
     def train_full(self, train: Callable, parts: Sequence[Dataset], **how):
         """Trains all weights; before, a head alone, from the same start, for the report."""
-        if how["config"].epochs >= RIVAL_EPOCHS:
+        config, rows = how["config"], sum(map(len, parts))
+        room = 4 * rows * (getattr(self.model.config, "hidden_size", None) or 0) <= RIVAL_BYTES
+        if config.epochs >= RIVAL_EPOCHS and config.max_steps is None and room:
             self.rival = self.head_answers(train, parts, **how)
         return train(self.model, *parts, **how)
 

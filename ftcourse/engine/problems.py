@@ -2,9 +2,10 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from datasets import Dataset, Value
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -17,6 +18,8 @@ from sklearn.svm import LinearSVC
 from transformers import EvalPrediction, PreTrainedModel
 
 from ftcourse.engine.cleaning import ONE_LABEL, SEVERAL, Prepared, joined_texts
+from ftcourse.engine.columns import column_array, label_column
+from ftcourse.engine.labels import note
 from ftcourse.engine.metrics import Metrics
 
 
@@ -192,7 +195,7 @@ def measure_numbers(
     truth, tuned = np.array(prepared.valid["label"][:]), np.ravel(probabilities)
     answers = {who: np.ravel(found) for who, found in baselines.items()} | {"tuned": tuned}
     errors = {who: np.abs(found - truth) for who, found in answers.items()}
-    scale = np.unique(prepared.train["label"][:])
+    scale = np.unique(column_array(prepared.train, "label"))
     nearest = {who: scale[np.abs(found[:, None] - scale).argmin(axis=1)] for who, found in answers.items()}
     worst = np.argsort(-errors["tuned"], kind="stable")[:10]
     groups = [(name, rows) for name, rows in number_groups(truth) if rows.any()]
@@ -240,7 +243,7 @@ class Scale:
     """
 
     def __init__(self, prepared: Prepared):
-        numbers = np.array(prepared.train["label"][:], dtype=np.float64)
+        numbers = column_array(prepared.train, "label").astype(np.float64)
         self.mean, self.spread = numbers.mean(), numbers.std() or 1.0
 
     def back(self, numbers: np.ndarray) -> np.ndarray:
@@ -258,7 +261,7 @@ class Scale:
         elif head.bias is None:
             self.mean = 0.0
         for part in parts:
-            numbers = ((np.array(part["labels"][:]) - self.mean) / self.spread).astype(np.float32)
+            numbers = ((column_array(part, "labels") - self.mean) / self.spread).astype(np.float32)
             scaled.append(part.remove_columns("labels").add_column("labels", numbers, feature=Value("float32")))
         return scaled
 
@@ -282,6 +285,33 @@ class Way:
     finish: Callable = lambda model: None  # what the model still needs after the training
 
 
+BASELINE_ROWS, BASELINE_CHARACTERS = 100_000, 20_000_000  # that word counts are made of; they take 500 MB at most
+
+
+def few_rows(prepared: Prepared, seed: int) -> Prepared:
+    """The same with as many rows to train with as word counts have room for, each label among them; a note says so.
+
+    >>> rows = Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]})
+    >>> len(few_rows(Prepared(rows, rows, ["x", "y"], {}, 2, {}), 0).train)
+    2
+    """
+    rows, columns = len(prepared.train), prepared.columns
+    lengths = sum(pc.utf8_length(label_column(prepared.train, name)).to_numpy() for name in columns)
+    if rows <= BASELINE_ROWS and lengths.sum() <= BASELINE_CHARACTERS:
+        return prepared
+    order = np.random.default_rng(seed).permutation(rows)[:BASELINE_ROWS]
+    order = order[lengths[order].cumsum() <= BASELINE_CHARACTERS]
+    if prepared.problem == ONE_LABEL:
+        order = np.union1d(order, np.unique(column_array(prepared.train, "label"), return_index=True)[1])
+    prepared.notes.append(note("sampled", rows=len(order), of=rows))
+    return replace(prepared, train=prepared.train.select(np.sort(order)))
+
+
+def bounded(baselines: Callable) -> Callable:
+    """Baselines that learn from a part of the rows, where there are very many."""
+    return lambda prepared, lang, seed: baselines(few_rows(prepared, seed), lang, seed)
+
+
 def way_for(prepared: Prepared, own: Way, metrics: Metrics | None, judge: Callable) -> Way:
     """The chapter's own way for one label a text; for other problems the one that suits. `metrics` go before its own.
 
@@ -292,7 +322,7 @@ def way_for(prepared: Prepared, own: Way, metrics: Metrics | None, judge: Callab
     True
     """
     if prepared.problem == ONE_LABEL:
-        return Way(metrics or own.metrics, own.baselines, own.measure)
+        return Way(metrics or own.metrics, bounded(own.baselines), own.measure)
 
     scores = metrics or (label_scores if prepared.problem == SEVERAL else number_scores)
 
@@ -301,6 +331,6 @@ def way_for(prepared: Prepared, own: Way, metrics: Metrics | None, judge: Callab
         return found(prepared, answers, baselines, scores, judge)
 
     if prepared.problem == SEVERAL:
-        return Way(scores, label_baselines, measure)
+        return Way(scores, bounded(label_baselines), measure)
     scale = Scale(prepared)
-    return Way(scale.scored(scores), number_baselines, measure, scale.ready, scale.finish)
+    return Way(scale.scored(scores), bounded(number_baselines), measure, scale.ready, scale.finish)

@@ -13,6 +13,7 @@ from transformers.utils import is_in_notebook
 
 from ftcourse.engine.best import best_round, is_over
 from ftcourse.engine.cleaning import NUMBER, ONE_LABEL, SEVERAL, Prepared
+from ftcourse.engine.columns import column_array
 from ftcourse.engine.launch import process_number
 from ftcourse.engine.messages import catalogue, message
 from ftcourse.engine.plots import plot_history, png
@@ -363,12 +364,14 @@ def label_counts(prepared: Prepared) -> list[dict]:
     """
     if prepared.problem == NUMBER:
         size = len(prepared.train)
-        groups = number_groups(np.array([*prepared.train["label"][:], *prepared.valid["label"][:]]))
+        groups = number_groups(
+            np.concatenate([column_array(part, "label") for part in (prepared.train, prepared.valid)])
+        )
         return [
             {"label": name, "train": int(rows[:size].sum()), "valid": int(rows[size:].sum())} for name, rows in groups
         ]
     size = len(prepared.names)
-    parts = [np.array(part["label"][:]) for part in (prepared.train, prepared.valid)]
+    parts = [column_array(part, "label") for part in (prepared.train, prepared.valid)]
     counts = [np.bincount(part, minlength=size) if part.ndim == 1 else part.sum(axis=0) for part in parts]
     return [
         {"label": name, "train": int(counts[0][n]), "valid": int(counts[1][n])} for n, name in enumerate(prepared.names)

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
-from ftcourse.engine.batches import Collate, make_loader, parts_of
+from ftcourse.engine.batches import Collate, parts_of
 from ftcourse.engine.best import BestWeights, is_over
 from ftcourse.engine.checkpoint import Checkpoints, data_hash, model_hash, order_state, set_random_state
 from ftcourse.engine.columns import IGNORED, ROW_WEIGHT
@@ -28,6 +28,7 @@ from ftcourse.engine.optimizers import limit_norm, make_optimizer, make_schedule
 from ftcourse.engine.precision import choose_precision, quick_attention
 from ftcourse.engine.processes import accelerator_for
 from ftcourse.engine.progress import make_bar
+from ftcourse.engine.streams import batches_after, check_stream, loader_for, sample_of
 from ftcourse.engine.vocabulary import SPLIT, Vocabulary, vocabulary_of
 from ftcourse.engine.weights import class_weights, weighted_loss
 
@@ -66,6 +67,11 @@ class Run:
         return len(self.history.losses) + len(self.losses)
 
     @property
+    def enough(self) -> bool:
+        """Whether as many steps were made as the configuration asks for, where it does."""
+        return self.config.max_steps is not None and self.step >= self.config.max_steps
+
+    @property
     def network(self) -> PreTrainedModel:
         """The model without what `accelerate` put around it."""
         return self.accelerator.unwrap_model(self.model)
@@ -84,10 +90,10 @@ class Run:
             self.vocabulary.enter()
         if not self.losses:
             self.started, self.order = time.perf_counter(), order_state(self.loader)
-        batches, done = iter(self.loader), len(self.losses) * self.config.accumulation
-        if sum(1 for _ in islice(batches, done)):
+        batches = batches_after(self.loader, len(self.losses) * self.config.accumulation)
+        if self.losses:
             set_random_state(self.random)
-        while group := list(islice(batches, self.config.accumulation)):
+        while not self.enough and (group := list(islice(batches, self.config.accumulation))):
             yield group
 
     def weighted(self, batches: Sequence[Batch]) -> Iterator[tuple[Batch, torch.Tensor]]:
@@ -147,8 +153,8 @@ class Run:
         if self.best:
             self.best.note(self)
         stops = [callback(self.network, self.history) for callback in callbacks]
-        over = len(self.history.steps) == self.config.epochs or is_over(self.history.metrics, self.config.patience)
-        self.finished = any(stops) or over
+        over = self.enough if self.config.max_steps else len(self.history.steps) == self.config.epochs
+        self.finished = any(stops) or over or is_over(self.history.metrics, self.config.patience)
         self.save()
         if self.best:
             self.best.tidy(self)
@@ -207,14 +213,14 @@ def start_run(
 ) -> Run:
     """All parts, ready for the first step: seeded, on their device, with no gradients left over from before."""
     set_seed(config.seed, device_specific=True)
-    loader = make_loader(data, collate, config, accelerator.num_processes)
+    loader = loader_for(data, model, collate, config, accelerator)
     vocabulary = vocabulary_of(model.to(accelerator.device), data, collate, accelerator.distributed_type)
     if vocabulary:
         vocabulary.enter()
     wrapped, loader = accelerator.prepare(model, loader)
     optimizer = make_optimizer(model, config.lr, config.weight_decay)
     optimizer.zero_grad()
-    num_steps = config.epochs * math.ceil(len(loader) / config.accumulation)
+    num_steps = config.max_steps or config.epochs * math.ceil(len(loader) / config.accumulation)
     scheduler = make_scheduler(optimizer, config.warmup, num_steps)
     optimizer, bar = accelerator.prepare(optimizer), make_bar(num_steps, accelerator)
     run = Run(accelerator, wrapped, optimizer, scheduler, loader, config, history, bar, vocabulary=vocabulary)
@@ -247,10 +253,12 @@ def begun(
     (3, 6)
     """
     with ExitStack() as stack:
+        check_stream(data, config)
         if output_dir is not None:
             stack.enter_context(only_one(output_dir))
-        checkpoints = open_checkpoints(output_dir, resume, config, data, model)
-        precision = (checkpoints and checkpoints.precision) or choose_precision(model, data, collate, config)
+        sample = sample_of(data, config)
+        checkpoints = open_checkpoints(output_dir, resume, config, sample, model)
+        precision = (checkpoints and checkpoints.precision) or choose_precision(model, sample, collate, config)
         accelerator = stack.enter_context(accelerator_for(model, precision))
         run = start_run(model, data, collate, config, history, accelerator)
         run.checkpoints, run.scored = checkpoints, scored

@@ -7,7 +7,7 @@ from datasets import Dataset
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from ftcourse.engine.columns import IGNORED, ROW_WEIGHT, label_column
+from ftcourse.engine.columns import IGNORED, ROW_WEIGHT, column_array, label_column
 from ftcourse.engine.messages import trouble
 
 
@@ -43,12 +43,14 @@ def class_weights(data: Dataset, model: PreTrainedModel, config) -> torch.Tensor
     """
     if config.class_weights is None:
         return None
-    column = label_column(data, "labels" if "labels" in data.column_names else "label")
+    name = "labels" if "labels" in data.column_names else "label"
+    column = label_column(data, name)
     inner = getattr(column.type, "value_type", None)
     if not (pa.types.is_integer(column.type) or (inner and pa.types.is_floating(inner))) or model.num_labels < 2:
         raise trouble("class_weights")
-    counted = np.array(data[ROW_WEIGHT][:]) if ROW_WEIGHT in data.column_names else None
-    return balanced_weights(np.array(column.to_pylist()), model.num_labels, counted).to(model.device)
+    labels = column_array(data, name)
+    counted = column_array(data, ROW_WEIGHT) if ROW_WEIGHT in data.column_names else None
+    return balanced_weights(labels, model.num_labels, counted).to(model.device)
 
 
 def weighted_loss(
