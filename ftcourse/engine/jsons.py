@@ -1,8 +1,10 @@
 """Tables in JSON, in whichever of its many forms: a record a line, a list of records, columns, nested ones."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+import pyarrow as pa
 
 from ftcourse.engine.messages import trouble
 from ftcourse.engine.names import has_columns
@@ -74,10 +76,14 @@ def table_in(value: object, columns: Sequence[str], depth: int = 0) -> list[dict
     return [table for part in parts if isinstance(part, dict | list) for table in table_in(part, columns, depth + 1)]
 
 
-def json_lines(text: str, name: str) -> list[dict]:
-    """The records of a file with one a line; a `ValueError` names the line that is none."""
-    found = []
-    for number, line in enumerate(text.split("\n"), start=1):
+def json_lines(lines: Iterable[str], name: str) -> Iterator[dict]:
+    """The records of a file with one a line; a `ValueError` names the line that is none.
+
+    >>> [*json_lines(['{"a": 1}', "", '{"a": {"b": 2}}'], "a.jsonl")]
+    [{'a': 1}, {'a.b': 2}]
+    """
+    for number, line in enumerate(lines, start=1):
+        line = line.lstrip("\ufeff") if number == 1 else line
         if not line.strip():
             continue
         try:
@@ -86,8 +92,60 @@ def json_lines(text: str, name: str) -> list[dict]:
             raise trouble("json", name=name, line=number, column=getattr(error, "colno", 1)) from None
         if not isinstance(record, dict):
             raise trouble("json_shape", name=name)
-        found.append(flat(record))
-    return found
+        yield flat(record)
+
+
+KINDS = {"str": pa.string(), "bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}
+LISTS = {"list of str": pa.list_(pa.string())}
+
+
+def kind_of_value(value: object) -> str:
+    """What a value is, for a column that keeps such values as they are; "other" where none does.
+
+    >>> kind_of_value(4.5), kind_of_value(["food"]), kind_of_value({}), kind_of_value(2**60)
+    ('float', 'list of str', 'other', 'other')
+    """
+    kind = type(value).__name__
+    if kind == "int" and abs(value) > 2**53:
+        return "other"
+    if kind == "list" and value and all(isinstance(part, str) for part in value):
+        return "list of str"
+    return kind if kind in KINDS else "other"
+
+
+def lines_schema(records: Iterable[dict]) -> pa.Schema | None:
+    """The columns of records, each of one kind; None where one has values of several kinds, which Arrow does not keep.
+
+    >>> lines_schema([{"text": "Good.", "stars": 5}, {"text": None, "stars": 4.5}])
+    text: string
+    stars: double
+    >>> lines_schema([{"stars": 5}, {"stars": "5"}])
+    """
+    kinds = {}
+    for record in records:
+        for name, value in record.items():
+            found = kinds.setdefault(name, set())
+            if value is not None:
+                found.add(kind_of_value(value))
+    types = {}
+    for name, found in kinds.items():
+        kind = "float" if found == {"int", "float"} else min(found, default="str")
+        types[name] = (KINDS | LISTS).get(kind) if len(found) < 2 or found == {"int", "float"} else None
+    return None if None in types.values() else pa.schema(types)
+
+
+def has_lines(path: Path, encoding: str) -> bool:
+    """Whether a file has a record on its first line, and another line.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.jsonl").write_text('{"text": "Good."}\\n{"text": "Bad."}\\n')
+    ...     has_lines(Path(folder, "a.jsonl"), "utf-8")
+    True
+    """
+    with open(path, encoding=encoding) as file:
+        filled = (line for line in file if line.strip("\ufeff \t\r\n"))
+        return first_record(next(filled, "") + next(filled, ""))
 
 
 def first_record(text: str) -> bool:
@@ -118,7 +176,7 @@ def json_table(path: Path, encoding: str, name: str, columns: Sequence[str]) -> 
     """
     text = path.read_text(encoding=encoding).lstrip("\ufeff")
     if first_record(text):
-        return by_columns(json_lines(text, name))
+        return by_columns([*json_lines(text.split("\n"), name)])
     try:
         tables = table_in(json.loads(text), columns)
     except json.JSONDecodeError as error:

@@ -22,7 +22,7 @@ from ftcourse.engine.delimited import READINGS, Irregular, find_separator, regul
 from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import is_full, reason
 from ftcourse.engine.formats import MARKUP, kind_of, unpacked
-from ftcourse.engine.jsons import json_table
+from ftcourse.engine.jsons import has_lines, json_lines, json_table, lines_schema
 from ftcourse.engine.messages import trouble
 from ftcourse.engine.names import chosen_columns
 from ftcourse.engine.sheets import excel_rows
@@ -249,6 +249,29 @@ def read_delimited(path: Path, source: dict, cache_dir: str) -> Dataset:
     raise trouble(problems[0].key, name=source["name"], **problems[0].values)
 
 
+def read_lines(path: Path, encoding: str, name: str, cache_dir: str) -> Dataset | None:
+    """A file of JSON lines as a data set on the disk, read twice; None where a column has values of several kinds.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.jsonl").write_text('{"text": "Good.", "stars": 5}\\n{"stars": 4.5}\\n')
+    ...     read_lines(Path(folder, "a.jsonl"), "utf-8", "a.jsonl", folder)[:]
+    {'text': ['Good.', None], 'stars': [5.0, 4.5]}
+    """
+    with open(path, encoding=encoding) as file:
+        schema = lines_schema(json_lines(file, name))
+    if schema is None:
+        return None
+    with open(path, encoding=encoding) as file, arrow_file(cache_dir, schema) as (target, writer):
+        records = json_lines(file, name)
+        while batch := [*islice(records, AT_ONCE)]:
+            try:
+                writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
+            except UnicodeEncodeError:  # half a character, whose place is told where the table is in memory
+                return None
+    return Dataset.from_file(str(target))
+
+
 def read_text(path: Path, source: dict, lang: str, given: str | None, cache_dir: str) -> tuple[object, str]:
     """A table in a text file, JSON or with separators, and its encoding."""
     encoding = source["encoding"] = find_encoding(path, lang, given)
@@ -259,6 +282,9 @@ def read_text(path: Path, source: dict, lang: str, given: str | None, cache_dir:
     if not start.strip("\ufeff \t\r\n"):
         raise trouble("empty_file", name=source["name"])
     if start.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+        rows = read_lines(path, encoding, source["name"], cache_dir) if has_lines(path, encoding) else None
+        if rows is not None:
+            return rows, encoding
         return pd.DataFrame(json_table(path, encoding, source["name"], source["columns"]), dtype=object), encoding
     return read_delimited(path, source, cache_dir), encoding
 

@@ -1,0 +1,221 @@
+"""Rows that come one after the other, and tables larger than memory."""
+
+import json
+import os
+import subprocess
+import sys
+from itertools import count
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from datasets import Dataset, IterableDataset
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, DataCollatorWithPadding
+
+from ftcourse.data import tokenize
+from ftcourse.engine import streams
+from ftcourse.engine.cleaning import prepare
+from ftcourse.engine.processes import fresh_accelerator
+from ftcourse.kit import Kit
+from ftcourse.loop import TrainConfig, train
+from tests.rows import rows_of, write_csv, write_jsonl
+
+TOKENIZER = AutoTokenizer.from_pretrained(Kit().model("encoder"))
+COLLATE = DataCollatorWithPadding(TOKENIZER)
+PLAN = {"batch_size": 8, "lr": 1e-3, "seed": 7}
+
+
+def small_model(dropout: float = 0.1) -> BertForSequenceClassification:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    drop = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    return BertForSequenceClassification(BertConfig(vocab_size=len(TOKENIZER), num_labels=3, **sizes, **drop))
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    rows = [(text or "-", ("bad", "good", "so").index(label)) for text, label in rows_of(300)]
+    texts, labels = zip(*rows, strict=True)
+    return tokenize(Dataset.from_dict({"text": texts, "label": labels}), TOKENIZER, max_length=32)
+
+
+@pytest.fixture
+def small_buffer(monkeypatch):
+    """Buffers of 64 rows, so that 300 rows fill several."""
+    monkeypatch.setattr(streams, "BUFFER", 64)
+
+
+def same_weights(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(one, other) for one, other in pairs)
+
+
+def stop_at(step: int):
+    """A collator that is interrupted when it makes the batch of a step."""
+    numbers = count(1)
+
+    def collate(rows: list[dict]):
+        if next(numbers) == step:
+            raise KeyboardInterrupt
+        return COLLATE(rows)
+
+    return collate
+
+
+def test_a_stream_that_fits_into_the_buffer_trains_like_a_data_set(data):
+    table, stream = small_model(dropout=0), small_model(dropout=0)
+    first = train(table, data, collate=COLLATE, config=TrainConfig(epochs=2, **PLAN))
+    config = TrainConfig(max_steps=len(first.losses), **PLAN)
+    second = train(stream, data.to_iterable_dataset(num_shards=3), collate=COLLATE, config=config)
+    assert first.losses == second.losses and first.lrs == second.lrs and first.steps == second.steps
+    assert same_weights(table, stream)
+
+
+def test_each_row_is_read_once_a_round_in_another_order_each_time(data, small_buffer):
+    numbered = data.select_columns(["input_ids"]).add_column("labels", [n % 3 for n in range(300)])
+    numbered = numbered.map(lambda row, n: {"input_ids": [n, *row["input_ids"][1:]]}, with_indices=True)
+    loader = streams.StreamLoader(numbered.to_iterable_dataset(), small_model(), COLLATE, TrainConfig(**PLAN))
+    rounds = [[batch["input_ids"][:, 0].tolist() for batch in loader] for _ in range(2)]
+    orders = [[row for batch in batches for row in batch] for batches in rounds]
+    assert [sorted(order) for order in orders] == [[*range(300)]] * 2 and orders[0] != orders[1]
+    assert all(set(order[:64]) == {*range(64)} and order[:64] != [*range(64)] for order in orders)
+    lengths = [len(ids) for ids in numbered["input_ids"][:]]
+    kept = sum(lengths[row] for batch in rounds[0] for row in batch)
+    padded = sum(len(batch) * max(lengths[row] for row in batch) for batch in rounds[0])
+    plain = sum(len(part) * max(part) for part in (lengths[n : n + 8] for n in range(0, 300, 8)))
+    assert padded - kept < 0.75 * (plain - kept)
+
+
+@pytest.mark.parametrize("own_shuffle", [False, True], ids=["as it is", "shuffled by its own buffer"])
+@pytest.mark.parametrize("stop", [5, 47])
+def test_a_training_goes_on_at_the_very_row(data, small_buffer, tmp_path, stop, own_shuffle):
+    def stream() -> IterableDataset:
+        made = data.to_iterable_dataset(num_shards=4)
+        return made.shuffle(seed=3, buffer_size=20) if own_shuffle else made
+
+    config = TrainConfig(max_steps=60, save_steps=3, **PLAN)
+    whole, halves = small_model(), small_model()
+    expected = train(whole, stream(), collate=COLLATE, config=config)
+    how = {"config": config, "output_dir": tmp_path / "run"}
+    with pytest.raises(KeyboardInterrupt):
+        train(halves, stream(), collate=stop_at(stop), **how)
+    halves = small_model()
+    history = train(halves, stream(), collate=COLLATE, resume=True, **how)
+    assert history.losses == expected.losses and history.steps == expected.steps == [38, 60]
+    assert same_weights(whole, halves)
+
+
+def test_a_stream_is_set_back_and_not_read_again_from_its_start(data, small_buffer, tmp_path):
+    read = []
+
+    def stream() -> IterableDataset:
+        made = data.to_iterable_dataset()
+        return made.map(lambda row, number: read.append(number) or row, with_indices=True, features=made.features)
+
+    config = TrainConfig(max_steps=36, save_steps=1, **PLAN)
+    how = {"config": config, "output_dir": tmp_path / "run"}
+    with pytest.raises(KeyboardInterrupt):
+        train(small_model(), stream(), collate=stop_at(30), **how)
+    read.clear()
+    train(small_model(), stream(), collate=COLLATE, resume=True, **how)
+    later = read[read.index(max(read[:40])) + 1 :]
+    assert min(later) >= 192 and max(later) == 299
+
+
+def test_other_rows_are_told_from_those_of_before(data, small_buffer, tmp_path):
+    config = TrainConfig(max_steps=30, save_steps=1, **PLAN)
+    how = {"config": config, "output_dir": tmp_path / "run"}
+    with pytest.raises(KeyboardInterrupt):
+        train(small_model(), data.to_iterable_dataset(), collate=stop_at(20), **how)
+    other = Dataset.from_list([*data.select(range(100)), *data.select(range(120, 300))], features=data.features)
+    with pytest.raises(ValueError, match="from row 128 on, train_data gives other rows than when the training stopped"):
+        train(small_model(), other.to_iterable_dataset(), collate=COLLATE, resume=True, **how)
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_two_processes_have_as_many_batches_and_all_rows_between_them(data, small_buffer, process):
+    odd = data.select(range(133)).to_iterable_dataset()
+    config = TrainConfig(**PLAN)
+    own, other = (
+        [*streams.StreamLoader(odd, small_model(), COLLATE, config, process=number, processes=2)]
+        for number in (process, 1 - process)
+    )
+    assert len(own) == len(other) == 9
+    assert sum(len(batch["labels"]) for batch in own + other) == 133
+    assert {len(batch["labels"]) for batch in own[:-1]} == {8}
+
+
+LAUNCHED = """
+import sys
+from datasets import Dataset, IterableDataset
+from tests.test_streams import COLLATE, PLAN, small_model
+from ftcourse.engine import streams
+from ftcourse.loop import TrainConfig, train
+streams.BUFFER = 64
+data, model = Dataset.load_from_disk(sys.argv[1]), small_model(dropout=0)
+config = TrainConfig(max_steps=12, **(PLAN | {"batch_size": int(sys.argv[2])}))
+history = train(model, data.to_iterable_dataset(), collate=COLLATE, config=config)
+if int(__import__("os").environ.get("RANK", 0)) == 0:
+    model.save_pretrained(sys.argv[3])
+"""
+
+
+@pytest.mark.long
+def test_two_processes_end_in_the_weights_of_one(data, tmp_path):
+    data.select(range(133)).save_to_disk(tmp_path / "rows")
+    script = tmp_path / "launched.py"
+    script.write_text(LAUNCHED)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    for call, size, out in ((run, 8, "two"), ([sys.executable, str(script)], 16, "one")):
+        subprocess.run([*call, tmp_path / "rows", str(size), tmp_path / out], check=True, cwd=Path.cwd())
+    one, two = (BertForSequenceClassification.from_pretrained(tmp_path / name) for name in ("one", "two"))
+    pairs = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+    assert all(torch.allclose(first, second, atol=1e-5) for first, second in pairs)
+
+
+def test_max_steps_decides_for_a_data_set_too(data):
+    history = train(small_model(), data, collate=COLLATE, config=TrainConfig(epochs=1, max_steps=50, **PLAN))
+    assert len(history.losses) == 50 and history.steps == [38, 50] and history.lrs[-1] == pytest.approx(1e-3 / 50)
+    history = train(small_model(), data, data, collate=COLLATE, config=TrainConfig(max_steps=3, **PLAN))
+    assert len(history.losses) == 3 and len(history.metrics) == 1
+
+
+def test_a_stream_without_an_end_and_without_known_columns_is_trained_on():
+    def endless():
+        for number in count():
+            yield {"input_ids": [2, number % 50, 3], "label": number % 3, "note": "x"}
+
+    stream = IterableDataset.from_generator(endless).map(lambda row: {**row, "more": 1})
+    assert stream.features is None
+    config = TrainConfig(max_steps=5, precision="auto", sampling="random", **PLAN)
+    history = train(small_model(), stream, collate=COLLATE, config=config)
+    assert len(history.losses) == 5 and history.steps == [5]
+
+
+def test_wrong_calls_are_answered_in_words(data, small_buffer):
+    stream, once = data.to_iterable_dataset(), iter([*data])
+    wrong = data.select(range(200)).to_list() + [{**data[0], "labels": 9}]
+    long = data.select(range(70)).to_list() + [{**data[0], "input_ids": [2, 99_999, 3]}]
+    empty = IterableDataset.from_generator(lambda: iter(()))
+    calls = {
+        r"how many rows it has is not known; say how many steps to make, such as TrainConfig\(max_steps=1000\)": (
+            stream,
+            {"max_steps": None},
+        ),
+        "max_steps must be a whole number, 1 or more; got 0": (stream, {"max_steps": 0}),
+        "class_weights needs all labels before the first step": (stream, {"class_weights": "balanced"}),
+        "train_data has no column 'input_ids'": (stream.remove_columns("input_ids"), {}),
+        r"train_data\['labels'\]\[200\] is 9; expected a label from 0 to 2": (
+            Dataset.from_list(wrong).to_iterable_dataset(),
+            {},
+        ),
+        r"train_data\['input_ids'\]\[70\] has the id 99999": (Dataset.from_list(long).to_iterable_dataset(), {}),
+        "train_data has no rows": (empty, {}),
+        "train_data gave no rows in round 2": (IterableDataset.from_generator(lambda: once), {"max_steps": 60}),
+    }
+    for words, (rows, options) in calls.items():
+        with pytest.raises(ValueError, match=words):
+            train(small_model(), rows, collate=COLLATE, config=TrainConfig(**({"max_steps": 40} | PLAN | options)))
+    with pytest.raises(ValueError, match="valid_data must be a datasets.Dataset; got a IterableDataset"):
+        train(small_model(), data, stream, collate=COLLATE)
