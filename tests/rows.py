@@ -17,7 +17,7 @@ STEP = 10_000  # rows that are made at a time
 def some_rows(number: int, rows: int) -> Iterator[tuple[str, str]]:
     """Text and label of the rows of one step: of a hundred, two are doubles, two near-doubles, one has a gap."""
     random = np.random.default_rng(number)
-    sizes = random.integers(3, 13, rows)
+    sizes = random.integers(2, 8, rows)
     words = WORDS[(len(WORDS) * random.random(sizes.sum()) ** 2).astype(int)].tolist()
     labels, tones, kinds = random.integers(0, 3, rows), random.integers(0, 3, rows), random.integers(0, 100, rows)
     start, last = 0, ("lovely soup", "good")
