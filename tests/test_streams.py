@@ -7,14 +7,19 @@ import sys
 from itertools import count
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from datasets import Dataset, IterableDataset
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, DataCollatorWithPadding
 
 from ftcourse.data import tokenize
-from ftcourse.engine import streams, tables
-from ftcourse.engine.cleaning import read_rows
+from ftcourse.engine import problems, streams, tables
+from ftcourse.engine.cleaning import Prepared, prepare, read_rows, sort_rows
+from ftcourse.engine.problems import few_rows
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig, train
 from tests.rows import rows_of, write_csv
@@ -147,6 +152,8 @@ def test_two_processes_have_as_many_batches_and_all_rows_between_them(data, smal
 LAUNCHED = """
 import sys
 from datasets import Dataset, IterableDataset
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.test_streams import COLLATE, PLAN, small_model
 from ftcourse.engine import streams, tables
 from ftcourse.loop import TrainConfig, train
@@ -257,6 +264,54 @@ def test_json_lines_that_are_none_are_named_by_their_line(tmp_path):
         path.write_text('{"text": "a"}\n\n' + line + '\n{"text": "b"}\n')
         with pytest.raises(ValueError, match=words):
             tables.plain_texts(path, ["text"], "en", str(tmp_path / "work"))
+
+
+def test_parts_of_large_tables_are_the_same_rows_in_the_order_of_the_table(tmp_path, monkeypatch):
+    """A table without near-doubles is split at random; a large part is written from front to back."""
+    numbers = [n for n in range(200) if n % 9]
+    frame = pd.DataFrame({"text": [f"visit {n}" for n in numbers], "label": [n % 2 for n in numbers]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    small = prepare(tmp_path / "a.csv", ["text", "label"], "en", 0.25, 0, str(tmp_path / "small"))
+    monkeypatch.setattr(tables, "LARGE", 50)
+    monkeypatch.setattr(tables, "AT_ONCE", 7)
+    large = prepare(tmp_path / "a.csv", ["text", "label"], "en", 0.25, 0, str(tmp_path / "large"))
+    order = large.train["text"][:]
+    assert order == [text for text in frame["text"] if text in {*order}] != small.train["text"][:]
+    assert large.valid[:] == small.valid[:] and len(order) == len(small.train) == 133
+    assert {*zip(*large.train[:].values(), strict=True)} == {*zip(*small.train[:].values(), strict=True)}
+    assert all(label == int(text.split()[1]) % 2 for text, label in zip(*large.train[:].values(), strict=True))
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(-1, 3)), max_size=40))
+def test_rows_are_sorted_as_pandas_does(rows):
+    keys, numbers = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+    found, left = sort_rows(keys.astype(np.uint64), numbers), pd.DataFrame({"key": keys, "number": numbers})
+    for why, test in (
+        ("no_text", lambda rows: rows["key"] == 0),
+        ("no_label", lambda rows: rows["number"] < 0),
+        ("duplicate", lambda rows: rows.duplicated()),
+        ("contradiction", lambda rows: rows.duplicated("key", keep=False)),
+        ("rare", lambda rows: rows.groupby("number")["number"].transform("size") < 2),
+    ):
+        out = test(left).to_numpy(dtype=bool)
+        assert found[why].tolist() == left.index[out].tolist()
+        left = left[~out]
+    assert found["kept"].tolist() == left.index.tolist()
+
+
+def test_baselines_learn_from_as_many_rows_as_word_counts_have_room_for(monkeypatch):
+    texts, labels = [f"visit {n}" for n in range(200)], [0, 1] * 99 + [1, 2]
+    rows = Dataset.from_dict({"text": texts, "label": labels})
+    prepared = Prepared(rows, rows, ["bad", "good", "so"], {}, 200, {})
+    assert few_rows(prepared, 0) is prepared and not prepared.notes
+    monkeypatch.setattr(problems, "BASELINE_ROWS", 50)
+    seen = []
+    way = problems.way_for(prepared, problems.Way(None, lambda found, *_: seen.append(found), None), None, None)
+    way.baselines(prepared, "en", 0)
+    assert 50 <= len(seen[0].train) <= 53 and {*seen[0].train["label"][:]} == {0, 1, 2} and seen[0].valid is rows
+    assert prepared.notes == [{"key": "sampled", "rows": len(seen[0].train), "of": 200}]
+    monkeypatch.setattr(problems, "BASELINE_CHARACTERS", 200)
+    assert len("".join(few_rows(prepared, 0).train["text"][:])) <= 200 + 3 * len("visit 199")
 
 
 PASS = """

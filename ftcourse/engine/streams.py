@@ -126,7 +126,7 @@ class StreamLoader:
             start = min(max(done - self.place["batches"], 0), len(own))
             self.end = {"rows": self.place["rows"] + len(rows), "batches": self.place["batches"] + len(own)}
             how = {"collate_fn": quicker(self.collate), "num_workers": self.config.workers}
-            how |= {"pin_memory": torch.cuda.is_available(), "generator": torch.Generator()}  # the others stay as is
+            how |= {"pin_memory": torch.cuda.is_available(), "generator": torch.Generator()}  # not that of dropout
             for batch in DataLoader(rows, batch_sampler=own[start:], **how):
                 yield send_to_device(batch, self.device, non_blocking=True)
         if self.place is None:
