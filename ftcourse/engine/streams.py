@@ -8,6 +8,7 @@ from contextlib import suppress
 from itertools import islice
 
 import numpy as np
+import pyarrow as pa
 import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device
@@ -176,7 +177,8 @@ class StreamLoader:
             size = min(AT_ONCE, BUFFER - count)
             if not (rows := [*islice(stream, size - size % step or step)]):
                 break
-            parts.append(Dataset.from_list(rows, features=self.features))
+            schema = self.features and self.features.arrow_schema
+            parts.append(Dataset(pa.Table.from_pylist(rows, schema=schema)))
             self.features, count = parts[0].features, count + len(rows)
             tokens += int(token_lengths(parts[-1]).sum())
             check_values(self.model, parts[-1], "train_data", self.collate, first + count - len(rows))
