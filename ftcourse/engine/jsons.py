@@ -83,7 +83,7 @@ def json_lines(lines: Iterable[str], name: str) -> Iterator[dict]:
     [{'a': 1}, {'a.b': 2}]
     """
     for number, line in enumerate(lines, start=1):
-        line = line.lstrip("\ufeff") if number == 1 else line
+        line = (line.lstrip("\ufeff") if number == 1 else line).rstrip("\n")
         if not line.strip():
             continue
         try:
