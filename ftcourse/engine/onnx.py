@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -146,6 +147,26 @@ def file_hash(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()[:32]
 
 
+@cache
+def adds_up() -> bool:
+    """Whether this processor adds up products of eight bits rightly: older ones cut off large sums of two.
+
+    >>> adds_up() in (True, False)
+    True
+    """
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    sides = {"a": (TensorProto.UINT8, [16, 64]), "b": (TensorProto.INT8, [64, 16])}
+    given = [helper.make_tensor_value_info(name, *side) for name, side in sides.items()]
+    result = [helper.make_tensor_value_info("sums", TensorProto.INT32, [16, 16])]
+    graph = helper.make_graph([helper.make_node("MatMulInteger", [*sides], ["sums"])], "sums", given, result)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    arrays = {"a": np.full((16, 64), 255, np.uint8), "b": np.full((64, 16), 127, np.int8)}
+    return bool((session.run(None, arrays)[0] == 255 * 127 * 64).all())
+
+
 def open_session(file: Path):
     """A session for a file, on as many threads as PyTorch has."""
     import onnxruntime
@@ -153,7 +174,8 @@ def open_session(file: Path):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4
-    options.add_session_config_entry("session.x64quantprecision", "1")  # older processors: no sums that overflow
+    if not adds_up():
+        options.add_session_config_entry("session.x64quantprecision", "1")  # slower, but right
     options.add_session_config_entry("session.force_spinning_stop", "1")  # the tokenizer's turn
     return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
