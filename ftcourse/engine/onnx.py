@@ -218,8 +218,10 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: P
                 error = ValueError(f"{max(apart):.3g}")
             except Exception as raised:  # whatever the exporter or ONNX Runtime may raise
                 error = raised
-    line = reason(error)
-    raise trouble("not_onnx", model=type(model).__name__, reason=line[:200]) from error
+    first = error
+    while first.__cause__:
+        first = first.__cause__
+    raise trouble("not_onnx", model=type(model).__name__, reason=reason(first)[:200]) from error
 
 
 def in_eight_bits(file: Path) -> Path:
