@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import inspect
 import io
 import json
 import logging
@@ -31,7 +32,8 @@ BACKENDS = {"torch": ("no", "bf16", "auto"), "onnx": ("no", "int8")}  # and the 
 LIBRARIES = ("onnx", "onnxruntime", "onnxscript")
 OPSETS = (23, 18)  # in the first, attention is one operation
 BATCH_TOKENS = 512  # that go through a session at once: more do not fit into the caches of a core
-FORM = 1  # of the files; another number makes them anew
+FORM = 2  # of the files; another number makes them anew
+LARGE = 9  # times the largest number of nearly all channels: a channel that is multiplied in 32 bits
 CLOSE = 1e-3  # how near the logits of the file are to PyTorch's
 
 
@@ -93,7 +95,7 @@ def onnx_classifier(
         with tempfile.TemporaryDirectory(prefix="ftcourse-onnx-", ignore_cleanup_errors=True) as work:
             file = export(model, tokenizer, Path(work))
             if precision == "int8":
-                file = in_eight_bits(file)
+                file = in_eight_bits(file, examples(model, tokenizer))
             keep(file, folder, name)
             return OnnxClassifier(open_session(file), model.config)
 
@@ -180,17 +182,17 @@ def open_session(file: Path):
     return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
-def examples(tokenizer: PreTrainedTokenizerBase, config) -> list[dict[str, torch.Tensor]]:
-    """Two batches of different shapes, with padding, for a model of this tokenizer."""
-    rng, batches = np.random.default_rng(0), []
-    special, most = {*tokenizer.all_special_ids}, min(len(tokenizer), config.get_text_config().vocab_size)
+def examples(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, torch.Tensor]]:
+    """Two batches of different shapes, with padding, of what both the tokenizer gives and the model takes."""
+    rng, batches, taken = np.random.default_rng(0), [], {*inspect.signature(model.forward).parameters}
+    special, most = {*tokenizer.all_special_ids}, min(len(tokenizer), model.config.get_text_config().vocab_size)
+    first, last = ([one] if one is not None else [] for one in (tokenizer.cls_token_id, tokenizer.sep_token_id))
     ids = [number for number in rng.permutation(most)[:200].tolist() if number not in special] or [0]
     for lengths in ((5, 9), (12, 3, 7)):
-        columns = {"input_ids": [rng.choice(ids, length).tolist() for length in lengths]}
-        if "token_type_ids" in tokenizer("a"):
-            columns["token_type_ids"] = [[0] * length for length in lengths]
-        if "attention_mask" in tokenizer("a"):
-            columns["attention_mask"] = [[1] * length for length in lengths]
+        rows = [[*first, *rng.choice(ids, length).tolist(), *last] for length in lengths]
+        fill = {"token_type_ids": 0, "attention_mask": 1}
+        columns = {name: [[value] * len(row) for row in rows] for name, value in fill.items()} | {"input_ids": rows}
+        columns = {name: columns[name] for name in tokenizer("a") if name in columns and name in taken}
         batches.append(pad_rows(columns, range(len(lengths)), tokenizer))
     return batches
 
@@ -202,7 +204,7 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: P
     """
     if model.device.type != "cpu" or model.dtype != torch.float32:
         model = copy.deepcopy(model).to("cpu", torch.float32)
-    batches, file, error = examples(tokenizer, model.config), folder / "model.onnx", None
+    batches, file, error = examples(model, tokenizer), folder / "model.onnx", None
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     with evaluating(model):
         for opset in OPSETS:
@@ -224,17 +226,77 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: P
     raise trouble("not_onnx", model=type(model).__name__, reason=reason(first)[:200]) from error
 
 
-def in_eight_bits(file: Path) -> Path:
-    """The file beside another one that has its weights in eight bits, with a scale for each channel."""
+def in_eight_bits(file: Path, batches: list[dict[str, torch.Tensor]]) -> Path:
+    """The file beside another one that has its weights in eight bits, with a scale for each channel.
+
+    `batches` are examples, in which channels are looked for that stay in 32 bits.
+    """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model, target = onnx.load(file), file.with_name("int8.onnx")
     model.graph.ClearField("value_info")
     how = {"per_channel": True, "op_types_to_quantize": ["MatMul", "Gemm", "Gather"]}
+    how["nodes_to_exclude"] = set_apart(model, batches)
     usual = {"DefaultTensorType": onnx.TensorProto.FLOAT}
     quantize_dynamic(model, target, weight_type=QuantType.QInt8, extra_options=usual, **how)
     return target
+
+
+def set_apart(model, batches: list[dict[str, torch.Tensor]]) -> list[str]:
+    """Multiply the few channels whose numbers are much larger than all others by themselves, in an ONNX model.
+
+    One scale for all would round the others away. Returns the names of the nodes that are to stay in 32 bits.
+    """
+    from onnx import helper, numpy_helper
+
+    graph, apart = model.graph, []
+    weights = {one.name: one for one in graph.initializer}
+    products = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in weights]
+    peaks = peaks_of(model, [*dict.fromkeys(node.input[0] for node in products)], batches)
+    for node in products:
+        given, peak, matrix = node.input[0], peaks[node.input[0]], numpy_helper.to_array(weights[node.input[1]])
+        large = np.flatnonzero(peak > LARGE * np.quantile(peak, 0.99))
+        if not len(large):
+            continue
+        rest, kept = matrix.copy(), np.ones(len(peak), np.float32)
+        rest[large] = kept[large] = 0
+        arrays = {"rest": rest, "kept": kept, "large": large, "rows": matrix[large]}
+        name = {key: f"{node.name}.{key}" for key in (*arrays, "x", "few", "y", "more", "product")}
+        graph.initializer.extend(numpy_helper.from_array(array, name[key]) for key, array in arrays.items())
+        added = [
+            helper.make_node("Mul", [given, name["kept"]], [name["x"]], f"{node.name}.mul"),
+            helper.make_node("MatMul", [name["x"], name["rest"]], [name["y"]], f"{node.name}.rest"),
+            helper.make_node("Gather", [given, name["large"]], [name["few"]], name["few"], axis=-1),
+            helper.make_node("MatMul", [name["few"], name["rows"]], [name["more"]], name["product"]),
+            helper.make_node("Add", [name["y"], name["more"]], [*node.output], f"{node.name}.add"),
+        ]
+        nodes = [*graph.node]
+        place = nodes.index(node)
+        nodes[place : place + 1] = added
+        graph.ClearField("node")
+        graph.node.extend(nodes)
+        apart += [name["product"], name["few"]]
+    return apart
+
+
+def peaks_of(model, names: list[str], batches: list[dict[str, torch.Tensor]]) -> dict[str, np.ndarray]:
+    """The largest numbers, by their size, that each channel of some tensors of an ONNX model has for the batches."""
+    import onnxruntime
+    from onnx import ModelProto, helper
+
+    watched = ModelProto()
+    watched.CopyFrom(model)
+    there = {one.name for one in watched.graph.output}
+    watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in there)
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
+    inputs, peaks = [one.name for one in session.get_inputs()], {}
+    for batch in batches:
+        found = session.run(names, {name: batch[name].numpy() for name in inputs})
+        for name, array in zip(names, found, strict=True):
+            peak = np.abs(array).reshape(-1, array.shape[-1]).max(axis=0)
+            peaks[name] = np.maximum(peaks.get(name, 0), peak)
+    return peaks
 
 
 @contextmanager
