@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 import torch
 from datasets import load_dataset
+from onnx import helper as onnx_helper
+from onnx import numpy_helper
 from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
@@ -94,8 +96,8 @@ def test_models_of_each_kind_have_the_same_answers(kind, tokenizer):
     assert not np.allclose(several.sum(axis=1), 1)
     same_answers(made(kind, tokenizer, num_labels=1, problem_type="regression"), tokenizer)
     same_answers(made(kind, tokenizer), tokenizer, pairs=TEXTS[::-1])
-    in_half_a_byte = Predictor(made(kind, tokenizer), tokenizer, backend="onnx", precision="int8")
-    assert in_half_a_byte.predict(TEXTS).probabilities.shape == (len(TEXTS), 3)
+    in_eight_bits = Predictor(made(kind, tokenizer), tokenizer, backend="onnx", precision="int8")
+    assert in_eight_bits.predict(TEXTS).probabilities.shape == (len(TEXTS), 3)
 
 
 @pytest.mark.long
@@ -147,6 +149,25 @@ def test_a_file_is_made_once_and_anew_where_it_is_damaged(tiny, answered, cache,
     monkeypatch.setenv("FTCOURSE_CACHE", str(tmp_path / "no-folder"))
     found = Predictor(tiny, backend="onnx", precision="int8").predict(TEXTS).probabilities
     assert len(exports) == 1 and np.array_equal(found, answered)
+
+
+def test_a_channel_with_large_numbers_does_not_round_the_others_away(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(size=(16, 512)).astype(np.float32), rng.normal(size=(512, 8)).astype(np.float32)
+    x[:, 3] *= 500
+    ends = [onnx_helper.make_tensor_value_info(name, 1, ["rows", size]) for name, size in (("x", 512), ("y", 8))]
+    node = onnx_helper.make_node("MatMul", ["x", "weights"], ["y"], "product")
+    graph = onnx_helper.make_graph([node], "g", ends[:1], ends[1:], [numpy_helper.from_array(weights, "weights")])
+    file = tmp_path / "model.onnx"
+    opset = [onnx_helper.make_opsetid("", 18)]
+    file.write_bytes(onnx_helper.make_model(graph, ir_version=8, opset_imports=opset).SerializeToString())
+    errors = []
+    for large in (onnx.LARGE, np.inf):
+        monkeypatch.setattr(onnx, "LARGE", large)
+        with onnx.quiet_export():
+            session = onnx.open_session(onnx.in_eight_bits(file, [{"x": torch.from_numpy(x)}]))
+        errors.append(np.abs(session.run(None, {"x": x})[0] - x @ weights).mean())
+    assert errors[0] < errors[1] / 20
 
 
 def test_a_model_that_has_changed_has_another_file(tiny):
