@@ -57,6 +57,8 @@ Port = Annotated[int, typer.Option(help=say("port"), min=0, max=65535)]
 Threshold = Annotated[float, typer.Option(help=say("threshold"))]
 Windows = Annotated[bool | None, typer.Option("--windows/--no-windows", help=say("windows_as_trained"))]
 Length = Annotated[int | None, typer.Option(help=say("max_length"))]
+Backend = Annotated[str, typer.Option(help=say("backend"))]
+Precision = Annotated[str, typer.Option(help=say("precision"))]
 
 
 @contextmanager
@@ -201,10 +203,12 @@ def predict(
     threshold: Threshold = 0.5,
     max_length: Length = None,
     windows: Windows = None,
+    precision: Precision = "no",
+    backend: Backend = "torch",
     encoding: Encoding = None,
     sheet: Sheet = None,
 ) -> None:
-    piped = str(out) == "-"
+    piped, work = str(out) == "-", {"precision": precision, "backend": backend}
     with told(lang, "stopped_nothing" if piped else "stopped_answers"):
         from ftcourse.engine import answers
         from ftcourse.engine.tables import TableFile
@@ -221,7 +225,7 @@ def predict(
             lines=lines,
             raw=raw,
             lang=lang,
-            how={"threshold": threshold, "max_length": max_length, "windows": windows},
+            how={"threshold": threshold, "max_length": max_length, "windows": windows} | work,
         )
         if piped:
             found = answers.answers_to_pipe(Predictor, model, asked, sys.stdout.buffer)
@@ -251,7 +255,8 @@ def serve_model(
     lang: Lang = DEFAULT_LANG,
     origin: Annotated[list[str] | None, typer.Option(help=say("serve_origin"))] = None,
     threshold: Threshold = 0.5,
-    precision: Annotated[str, typer.Option(help=say("precision"))] = "no",
+    precision: Precision = "no",
+    backend: Backend = "torch",
 ) -> None:
     with told(lang):
         from ftcourse.room.settings import urls_of
@@ -265,7 +270,7 @@ def serve_model(
             sys.stdout.flush()
 
         with suppress(KeyboardInterrupt):
-            how = {"threshold": threshold, "precision": precision}
+            how = {"threshold": threshold, "precision": precision, "backend": backend}
             serve(model, host=host, port=port, lang=lang, origins=origin or (), ready=ready, **how)
         typer.echo(say("serve_stopped"))
 
@@ -282,6 +287,8 @@ def evaluate_model(
     threshold: Threshold = 0.5,
     max_length: Length = None,
     windows: Windows = None,
+    precision: Precision = "no",
+    backend: Backend = "torch",
     encoding: Encoding = None,
     sheet: Sheet = None,
 ) -> None:
@@ -293,6 +300,7 @@ def evaluate_model(
         if out:
             check_place(out, force)
         how = {"threshold": threshold, "max_length": max_length, "windows": windows}
+        how |= {"precision": precision, "backend": backend}
         table = TableFile(table, encoding, sheet)
         label = label[0] if len(label) == 1 else label
         report = evaluate_table(model, table, text=text, label=label, lang=lang, **how)

@@ -15,14 +15,16 @@ from sklearn.metrics import confusion_matrix
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from .engine.checks import as_inputs, as_texts, check_number, check_same_length, check_threshold, known
+from .engine.checks import as_inputs, as_texts, check_number, check_same_length, check_threshold
 from .engine.columns import as_labels
 from .engine.forward import answers_of, by_length, group_probabilities
 from .engine.messages import trouble
 from .engine.models import classifier_and_tokenizer, reading_of
+from .engine.onnx import check_backend, onnx_classifier
 from .engine.plots import plot_confusion
 from .engine.processes import evaluating
 from .engine.progress import watched
+from .engine.tokenizing import tokenized
 
 # %% ../nbs/en/07_inference.ipynb #steps
 def batch_probabilities(
@@ -61,9 +63,11 @@ class Predictions:
 class Predictor:
     """Labels and probabilities for texts, from a folder, a name on the Hub, or a model with its tokenizer.
 
-    `precision` is "no" for 32 bits, "bf16", or "auto" for the faster one, measured at the first texts. Where a text
-    may have several labels, it gets those whose probability is `threshold` or more. Texts of more than `max_length`
-    tokens are cut off, or with `windows` read in parts, whose mean is the answer: as the model was trained, or as told.
+    `precision` is "no" for 32 bits, "bf16", or "auto" for the faster one, measured at the first texts. With `backend`
+    "onnx", ONNX Runtime works with the model as it is now, from a file that is made once and kept; `precision` may then
+    be "int8". Where a text may have several labels, it gets those whose probability is `threshold` or more. Texts of
+    more than `max_length` tokens are cut off, or with `windows` read in parts, whose mean is the answer: as the model
+    was trained, or as told. Raises `ValueError` for what does not go together, `RuntimeError` for a missing library.
 
     >>> from ftcourse.kit import Kit
     >>> Predictor(Kit("en").model("stars")).predict(["Tasty!", "Cold soup."]).probabilities.shape
@@ -79,20 +83,24 @@ class Predictor:
         threshold: float = 0.5,
         max_length: int | None = None,
         windows: bool | None = None,
+        backend: str = "torch",
     ):
         self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
-        self.precision = known("precision", precision, ("no", "bf16", "auto"))
+        self.precision = check_backend(backend, precision)
         self.threshold = check_threshold(threshold)
         self.model, self.tokenizer = classifier_and_tokenizer(model, tokenizer)
         self.max_length, self.windows = reading_of(self.model, self.tokenizer, max_length, windows)
+        if backend == "onnx":
+            self.model = onnx_classifier(self.model, self.tokenizer, precision)
 
     def predict(self, texts: Iterable[str], pairs: Iterable[str] | None = None) -> Predictions:
         """A label and probabilities for each text, or each with its one in `pairs`; `ValueError` for no text."""
         texts, config = as_inputs(texts, pairs), self.model.config
         probabilities, groups = np.zeros((len(texts), config.num_labels), dtype=np.float32), by_length(texts)
-        with evaluating(self.model):
-            for rows in tqdm(groups, leave=False, disable=len(groups) < 2 or not watched()):
-                probabilities[rows] = group_probabilities(self, [texts[row] for row in rows])
+        progress = {"total": len(groups), "leave": False, "disable": len(groups) < 2 or not watched()}
+        with evaluating(self.model), tokenized(self, texts, groups) as encodings:
+            for rows, encoded in tqdm(encodings, **progress):
+                probabilities[rows] = group_probabilities(self, encoded)
         return Predictions(answers_of(probabilities, config, self.threshold), probabilities)
 
 # %% ../nbs/en/07_inference.ipynb #confusion

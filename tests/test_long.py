@@ -30,7 +30,7 @@ from typer.testing import CliRunner
 
 from ftcourse.cli import app
 from ftcourse.data import tokenize
-from ftcourse.engine import forward, windows
+from ftcourse.engine import forward, tokenizing, windows
 from ftcourse.engine.batches import parts_of
 from ftcourse.engine.columns import ROW_WEIGHT
 from ftcourse.engine.inputs import bad_row, check_inputs, position_limit
@@ -307,7 +307,7 @@ def test_a_book_in_one_cell_is_read_with_little_memory(tiny, monkeypatch):
 def test_texts_of_blanks_are_cut_off_where_their_words_are():
     texts = [" " * 5000 + "good food " * 100, "bad"]
     assert (
-        forward.cut_off(texts, TOKENIZER, 16)["input_ids"]
+        tokenizing.cut_off(texts, TOKENIZER, 16)["input_ids"]
         == TOKENIZER(texts, truncation=True, max_length=16)["input_ids"]
     )
 

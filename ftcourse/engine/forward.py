@@ -1,7 +1,7 @@
 """Batches run through a model: their logits, losses and labels, in the order of the rows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 
@@ -11,12 +11,11 @@ from accelerate.utils import gather_object, send_to_device
 from datasets import Dataset
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from ftcourse.engine.batches import Collate, pad_rows, quicker, token_batches, token_lengths, tokens_at_once
 from ftcourse.engine.columns import IGNORED
-from ftcourse.engine.precision import faster_precision
-from ftcourse.engine.windows import TOKEN, pieces, windows_of
+from ftcourse.engine.precision import faster_precision, in_half
 
 SHARE = ContextVar("share", default=(0, 1))  # of the rows that this process evaluates: its number, and of how many
 
@@ -99,12 +98,12 @@ def batch_logits(
     torch.Size([1, 5])
     """
     device = model.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+    with in_half(model) if precision == "bf16" else nullcontext(model) as work:
         parts = [
-            model(**{name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}).logits
+            work(**{name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}).logits.float()
             for batch in batches
         ]
-    return torch.cat(parts).float()
+    return torch.cat(parts)
 
 
 def probabilities_of(logits: torch.Tensor, problem: str | None) -> torch.Tensor:
@@ -156,8 +155,6 @@ def by_length(texts: Sequence) -> list[list[int]]:
 def encoded_probabilities(predictor, encoded: Mapping[str, list[list[int]]]) -> np.ndarray:
     """Probabilities for rows of ids, shape (rows, num_labels), in batches of similar length; a `Predictor` says how.
 
-    A row without any token is one token of padding.
-
     A text without any token, where a tokenizer puts nothing around an empty one, is one token of padding.
 
     >>> from ftcourse.inference import Predictor
@@ -171,7 +168,8 @@ def encoded_probabilities(predictor, encoded: Mapping[str, list[list[int]]]) -> 
         one = {"input_ids": [tokenizer.pad_token_id or 0], "attention_mask": [1]}
         encoded = {name: [ids or one.get(name, [0]) for ids in column] for name, column in encoded.items()}
         lengths = [max(length, 1) for length in lengths]
-    batches = token_batches(lengths, predictor.batch_size, tokens_at_once(model.device))
+    most = getattr(model, "batch_tokens", None) or tokens_at_once(model.device)
+    batches = token_batches(lengths, predictor.batch_size, most)
     if predictor.precision == "auto":
         middle = pad_rows(encoded, batches[len(batches) // 2], tokenizer)
         predictor.precision = faster_precision(partial(batch_logits, [middle], model), model.device)
@@ -183,53 +181,22 @@ def encoded_probabilities(predictor, encoded: Mapping[str, list[list[int]]]) -> 
     return probabilities
 
 
-def beginnings(texts: Sequence, max_length: int) -> list:
-    """The texts, or pairs of them, but of very long ones only the beginning, in which more tokens are than are read.
+def group_probabilities(predictor, encoded: Mapping | tuple[int, Iterator]) -> np.ndarray:
+    """Probabilities for what `tokenized` gives for a group of texts, shape (texts, num_labels); a `Predictor` says how.
 
-    >>> beginnings(["a " * 1000, "b"], 4) == ["a " * 127 + "a", "b"]
-    True
-    """
-    most = TOKEN * max_length
-    return [
-        (pieces(text, most)[0] if len(text) > most else text)
-        if isinstance(text, str)
-        else tuple(pieces(part, most)[0] if len(part) > most else part for part in text)
-        for text in texts
-    ]
-
-
-def cut_off(texts: Sequence, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> Mapping:
-    """What the tokenizer returns for texts or pairs, each cut off at `max_length` tokens; quickly for whole books, too.
-
-    >>> from ftcourse.kit import Kit
-    >>> from ftcourse.engine.models import load_tokenizer
-    >>> [len(ids) for ids in cut_off(["a " * 10_000, "a"], load_tokenizer(Kit().model("encoder")), 16)["input_ids"]]
-    [16, 3]
-    """
-    if max_length is None:
-        return tokenizer(texts)
-    how = {"truncation": True, "max_length": max_length}
-    some = beginnings(texts, max_length) if tokenizer.truncation_side == "right" else texts
-    encoded = tokenizer(some, **how)
-    filled = (len(ids) == max_length for ids in encoded["input_ids"])
-    if all(full or short == text for full, short, text in zip(filled, some, texts, strict=True)):
-        return encoded
-    return tokenizer(texts, **how)
-
-
-def group_probabilities(predictor, texts: list[str] | list[tuple[str, str]]) -> np.ndarray:
-    """Probabilities of shape (len(texts), num_labels); a `Predictor` says how. With windows, the mean of each text's.
+    With windows, those of a text are the mean of its windows'.
 
     >>> from ftcourse.inference import Predictor
     >>> from ftcourse.kit import Kit
-    >>> group_probabilities(Predictor(Kit().model("stars")), ["Lovely."]).shape
+    >>> predictor = Predictor(Kit().model("stars"))
+    >>> group_probabilities(predictor, predictor.tokenizer(["Lovely."])).shape
     (1, 5)
     """
-    if not getattr(predictor, "windows", False):
-        return encoded_probabilities(predictor, cut_off(texts, predictor.tokenizer, predictor.max_length))
-    size = len(texts), predictor.model.config.num_labels
-    sums, counts = np.zeros(size), np.zeros((len(texts), 1))
-    for numbers, encoded in windows_of(texts, predictor.tokenizer, predictor.max_length):
-        np.add.at(sums, numbers, encoded_probabilities(predictor, encoded))
+    if isinstance(encoded, Mapping):
+        return encoded_probabilities(predictor, encoded)
+    count, windows = encoded
+    sums, counts = np.zeros((count, predictor.model.config.num_labels)), np.zeros((count, 1))
+    for numbers, columns in windows:
+        np.add.at(sums, numbers, encoded_probabilities(predictor, columns))
         np.add.at(counts, numbers, 1)
     return (sums / counts).astype(np.float32)

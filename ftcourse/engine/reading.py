@@ -11,9 +11,10 @@ from transformers import EvalPrediction
 from ftcourse.engine.batches import token_lengths
 from ftcourse.engine.checks import as_inputs
 from ftcourse.engine.cleaning import NUMBER, SEVERAL, Prepared
-from ftcourse.engine.forward import cut_off, probabilities_of
+from ftcourse.engine.forward import probabilities_of
 from ftcourse.engine.metrics import Metrics
 from ftcourse.engine.models import most_tokens
+from ftcourse.engine.tokenizing import cut_off
 from ftcourse.engine.windows import TEXT, windowed
 
 
