@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -203,10 +204,11 @@ def predict(
     windows: Windows = None,
     encoding: Encoding = None,
     sheet: Sheet = None,
+    num_processes: Annotated[int, typer.Option(help=say("num_processes"), min=1)] = 1,
 ) -> None:
     piped = str(out) == "-"
     with told(lang, "stopped_nothing" if piped else "stopped_answers"):
-        from ftcourse.engine import answers
+        from ftcourse.engine import answers, shards
         from ftcourse.engine.tables import TableFile
         from ftcourse.inference import Predictor
 
@@ -214,6 +216,8 @@ def predict(
             raise ValueError(say("needs_text"))
         if not piped and out.exists() and not force:
             raise FileExistsError(say("file_exists", name=str(out)))
+        if piped and num_processes > 1:
+            raise ValueError(say("shards_need_file"))
         asked = answers.Asked(
             TableFile(table, encoding, sheet),
             columns=text or [answers.LINE],
@@ -226,7 +230,8 @@ def predict(
         if piped:
             found = answers.answers_to_pipe(Predictor, model, asked, sys.stdout.buffer)
         else:
-            found = answers.answers_to_file(Predictor, model, asked, out)
+            in_shards = partial(shards.write_shards, number=num_processes) if num_processes > 1 else None
+            found = answers.answers_to_file(Predictor, model, asked, out, in_shards)
         if found is None:
             leave_pipe()
         counts, source = found
