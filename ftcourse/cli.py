@@ -209,6 +209,7 @@ def predict(
     piped = str(out) == "-"
     with told(lang, "stopped_nothing" if piped else "stopped_answers"):
         from ftcourse.engine import answers, shards
+        from ftcourse.engine.launch import several
         from ftcourse.engine.tables import TableFile
         from ftcourse.inference import Predictor
 
@@ -216,6 +217,8 @@ def predict(
             raise ValueError(say("needs_text"))
         if not piped and out.exists() and not force:
             raise FileExistsError(say("file_exists", name=str(out)))
+        if several():
+            raise ValueError(say("not_launched"))
         if piped and num_processes > 1:
             raise ValueError(say("shards_need_file"))
         asked = answers.Asked(

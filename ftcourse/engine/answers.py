@@ -305,6 +305,12 @@ def note_progress(part: Path, counts: dict[str, int]) -> None:
         fresh.write_text(json.dumps(counts), encoding="utf-8")
 
 
+def clear(part: Path) -> None:
+    """Take away all that an unfinished run keeps."""
+    drop(part)
+    shutil.rmtree(part.with_suffix(".shards"), ignore_errors=True)
+
+
 def shard_of(part: Path, start: int) -> Path:
     """Where the answers of one shard go, `TOGETHER` rows from `start` on, until they join the others.
 
@@ -428,7 +434,7 @@ def written_answers(
             else:
                 counts = write_answers(part, rows, load(model, **asked.how), asked.raw)
             os.replace(part, out)
-        drop(part)
+        clear(part)
     except OSError as error:
         values = {"name": str(out), "reason": reason(error)}
         kept = f" {message(language(), 'cli', 'kept')}" if part and anything(part) else ""
@@ -436,8 +442,7 @@ def written_answers(
     finally:
         with suppress(OSError):
             if part and not anything(part):
-                drop(part)
-                shutil.rmtree(part.with_suffix(".shards"), ignore_errors=True)
+                clear(part)
         shutil.rmtree(work, ignore_errors=True)
     return counts, rows.source
 

@@ -1,5 +1,5 @@
 """Answers for the rows of a table in several processes: each takes the next shard of rows that nobody has, and what it
-wrote joins the one file in the order of the rows. A process that is lost costs its shard, which another one does again."""
+wrote joins the one file in the order of the rows. A process that is lost costs its shard, which is done again."""
 
 import multiprocessing
 import os
@@ -20,7 +20,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ftcourse.engine.answers import TOGETHER, Asked, Rows, answer_shard, chained, join, make_bar, progress, shard_of
-from ftcourse.engine.messages import in_words, trouble
+from ftcourse.engine.messages import in_words, language, trouble, use_language
 from ftcourse.engine.processes import is_out_of_memory
 from ftcourse.engine.progress import quiet_libraries
 from ftcourse.engine.tables import written
@@ -92,8 +92,9 @@ def end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def work(load: Callable, model: Path, how: dict, rows: Rows, raw: bool, threads: int, link: Connection) -> None:
+def work(load: Callable, model: Path, how: dict, rows: Rows, raw: bool, lang: str, threads: int, link: Connection):
     """What each process does: it answers one shard after the other, as the link tells, and tells what went wrong."""
+    use_language(lang)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     watch = multiprocessing.parent_process().sentinel
     threading.Thread(target=end_with, args=[watch], daemon=True).start()
@@ -123,12 +124,25 @@ def sendable(error: Exception) -> Exception:
         return RuntimeError(str(error))
 
 
+def context() -> multiprocessing.context.BaseContext:
+    """How processes are started: from one that has loaded the libraries for all of them, where the system can do that.
+
+    >>> context().get_start_method() in ("forkserver", "spawn")
+    True
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(["ftcourse.inference"])
+    return found
+
+
 class Crew:
     """Processes that answer shards: `do` gives one a shard, `done` tells which are whole."""
 
     def __init__(self, number: int, *job):
         self.number, self.job, self.threads = number, job, threads_of(number)
-        self.context, self.workers = multiprocessing.get_context("spawn"), []
+        self.context, self.workers = context(), []
         self.idle: list[Worker] = []
 
     def __enter__(self):
@@ -200,7 +214,8 @@ def write_shards(
     rows, done, size = on_disk(rows, folder), counts["rows"], len(rows.texts)
     fresh = (start for start in range(done, size, TOGETHER) if not progress(shard_of(part, start)))
     shard_of(part, 0).parent.mkdir(exist_ok=True)
-    with make_bar(rows, done) as bar, Crew(number, load, model, asked.how, rows, asked.raw) as crew:
+    job = load, model, asked.how, rows, asked.raw, language()
+    with make_bar(rows, done) as bar, Crew(number, *job) as crew:
         while True:
             while crew.free and (start := again.pop() if again else next(fresh, None)) is not None:
                 crew.do(shard_of(part, start), start)
