@@ -166,6 +166,23 @@ def finetune(
         typer.echo(say("saved", folder=out, report=out / "report.html"))
 
 
+@app.command("launch", help=say("launch"), context_settings={"allow_interspersed_args": False})
+def launch_command(
+    command: Annotated[list[str], typer.Argument(help=say("launch_command"))],
+    nproc_per_node: Annotated[int, typer.Option(help=say("nproc_per_node"), min=1)] = 1,
+    nnodes: Annotated[int, typer.Option(help=say("nnodes"), min=1)] = 1,
+    node_rank: Annotated[int, typer.Option(help=say("node_rank"), min=0)] = 0,
+    master_addr: Annotated[str, typer.Option(help=say("master_addr"))] = "127.0.0.1",
+    master_port: Annotated[int, typer.Option(help=say("master_port"), min=1, max=65535)] = 29500,
+    wait: Annotated[int, typer.Option(help=say("launch_wait"), min=1)] = 120,
+    lang: Lang = DEFAULT_LANG,
+) -> None:
+    with told(lang, "stopped"):
+        from ftcourse.engine.launcher import launch
+
+        raise typer.Exit(launch(command, nproc_per_node, nnodes, node_rank, master_addr, master_port, wait))
+
+
 def validation_of(share: float | None, file: Path | None, encoding: str | None, sheet: str | None) -> object:
     """The share of rows, or the table, that a call validates with; the sheet counts for it if it is an Excel file, too.
 

@@ -4,11 +4,15 @@ and speaks, and where one stops, the others end in one line."""
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 from ftcourse.engine.messages import trouble
 
 MARK = ".ftcourse.json"  # in a folder that a call of `finetune` has begun to fill
+WAIT = timedelta(minutes=10)  # for a process that does not answer any more
+LIBRARIES = ("ftcourse", "torch", "transformers", "accelerate", "datasets")
 LOST = ("gloo", "nccl", "connection closed", "connection reset", "connection refused", "broken pipe", "timed out")
 
 
@@ -43,7 +47,7 @@ def connect() -> None:
         device = torch.accelerator.current_accelerator()
         if device is None or device.type == "mps":  # the library would leave each process alone, without a word
             os.environ.setdefault("ACCELERATE_USE_CPU", "true")
-        PartialState(parse_flag_from_env("ACCELERATE_USE_CPU"))
+        PartialState(parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=WAIT)
 
 
 def wait_for_all() -> None:
@@ -106,8 +110,10 @@ def check_alike(folder: Path, call: Mapping) -> None:
     if not several():
         return
     wait_for_all()
-    first = as_the_first(call)
-    if not (folder / MARK).exists():
+    call = {name: version(name) for name in LIBRARIES} | {**call}
+    first, there = as_the_first(call), (folder / MARK).exists()
+    wait_for_all()  # before the first one may go on, fail and clear the folder away
+    if not there:
         raise trouble("not_shared", folder=str(folder))
     for name in first:
         if first[name] != call.get(name):
