@@ -16,8 +16,10 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
 from safetensors.torch import load_file
 
+from ftcourse.engine.launch import connect
 from ftcourse.engine.report import load_report
 from tests.test_answers import ask
 from tests.test_processes import ENVIRONMENT, OPTIONS
@@ -118,6 +120,61 @@ if os.environ["RANK"] == "1":
 {SCRIPT}""")
     said = told(started(place, tmp_path / "out", script=script), 1)
     assert "datasets is '0.0.1' here and '" in said and not (tmp_path / "out").exists()
+
+
+# a model in shards
+
+EXAMPLES = ROOT / "examples" / "launch"
+FSDP = [f"--config_file={EXAMPLES / 'fsdp-processors.yaml'}"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kill", [False, True])
+def test_processes_with_a_shard_each_make_the_model_of_one_and_go_on_after_a_kill(place, alone, tmp_path, kill):
+    script, out = place / "sharded.py", tmp_path / "out"
+    script.write_text(f"""
+from ftcourse.engine.run import Run
+step = Run.end_step
+def end_step(self, loss):
+    print("shard of", *next(self.model.parameters()).to_local().shape)
+    step(self, loss)
+Run.end_step = end_step
+{SCRIPT}""")
+    process = started(place, out, options=FSDP, script=script)
+    while kill and not list(out.glob("training/checkpoint-*.safetensors")) and process.poll() is None:
+        time.sleep(0.01)
+    if kill:
+        for victim in [*psutil.Process(process.pid).children(recursive=True), process]:
+            victim.kill()
+        process.communicate()
+        assert not (out / "report.json").exists()
+        process = started(place, out, options=FSDP, script=script, resume=True)
+    output = told(process)
+    rows, size = load_file(alone / "model.safetensors")["bert.embeddings.word_embeddings.weight"].shape
+    assert f"shard of {rows // 2} {size}" in output
+    assert same(alone, out) and {path.name for path in out.iterdir()} == {path.name for path in alone.iterdir()}
+
+
+@pytest.mark.long
+def test_the_best_epoch_is_kept_of_shards_too_and_gradients_are_clipped(place, tmp_path):
+    script = place / "best.py"
+    script.write_text(SCRIPT.replace("batch_size=batch_size", 'batch_size=batch_size, keep="best", clip=0.1'))
+    for out, options in (("shards", FSDP), ("copies", OPTIONS[:-2])):
+        told(started(place, tmp_path / out, options=options, script=script))
+    assert same(tmp_path / "shards", tmp_path / "copies", 1e-4)
+
+
+def test_deepspeed_is_refused_in_a_line(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(ValueError, match="cannot run under DeepSpeed; take a configuration with FSDP"):
+        connect()
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_each_configuration_is_one_that_accelerate_reads(path):
+    config = load_config_from_file(str(path))
+    assert config.num_processes >= 2 and f"--config_file {path.name} -m ftcourse.cli" in path.read_text()
+    assert bool(config.fsdp_config) == path.stem.startswith("fsdp")
 
 
 # the launcher

@@ -13,6 +13,8 @@ from ftcourse.engine.messages import trouble
 MARK = ".ftcourse.json"  # in a folder that a call of `finetune` has begun to fill
 WAIT = timedelta(minutes=10)  # for a process that does not answer any more
 LIBRARIES = ("ftcourse", "torch", "transformers", "accelerate", "datasets")
+FSDP, DEEPSPEED = "ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"  # what `accelerate launch` is configured for
+SHARDED = "FTCOURSE_SHARDED"  # the first of these, in our words: the library would heed it in its own way
 LOST = ("gloo", "nccl", "connection closed", "connection reset", "connection refused", "broken pipe", "timed out")
 
 
@@ -37,8 +39,14 @@ def several() -> bool:
 def connect() -> None:
     """Connect the processes: on their graphics cards or, where there are none, on the processors.
 
+    Raises `ValueError` under DeepSpeed, which wants to lead the training itself.
+
     >>> connect()
     """
+    if os.environ.get(DEEPSPEED, "").lower() in ("1", "true"):
+        raise trouble("no_deepspeed")
+    if os.environ.pop(FSDP, "").lower() in ("1", "true"):
+        os.environ[SHARDED] = "true"
     if several():  # one process on its own, which may only lock a folder, needs none of these libraries
         import torch
         from accelerate import PartialState
