@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -140,3 +141,27 @@ def test_stopped_by_ctrl_c_or_a_kill_no_process_stays_and_the_same_call_goes_on(
     ask(*words, "--out", tmp_path / "whole.csv")
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "whole.csv"]
+
+
+def peak(words: list) -> int:
+    """The most memory that the command line and all its processes have for themselves at one time, in bytes."""
+    command, most = [sys.executable, "-m", "ftcourse.cli", *map(str, words)], 0
+    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        with suppress(psutil.Error):
+            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            most = max(most, sum(one.memory_full_info().uss for one in family))
+        time.sleep(0.05)
+    assert process.returncode == 0
+    return most
+
+
+@pytest.mark.long
+def test_ten_times_the_rows_take_as_much_memory_in_all_processes_together(place, tmp_path):
+    found = []
+    for size in (5000, 50_000):
+        texts = [f"{n} a review of some length, written for this test and for nothing else" for n in range(size)]
+        pd.DataFrame({"id": range(size), "review": texts}).to_csv(tmp_path / "big.csv", index=False)
+        words = ["predict", place / "tiny", tmp_path / "big.csv", "--text", "review", "--keep", "all", "--force"]
+        found.append(peak([*words, "--out", tmp_path / "out.csv", "--num-processes", 2]))
+    assert found[1] < 1.1 * found[0]
