@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -167,6 +168,23 @@ def finetune(
         typer.echo(say("saved", folder=out, report=out / "report.html"))
 
 
+@app.command("launch", help=say("launch"), context_settings={"allow_interspersed_args": False})
+def launch_command(
+    command: Annotated[list[str], typer.Argument(help=say("launch_command"))],
+    nproc_per_node: Annotated[int, typer.Option(help=say("nproc_per_node"), min=1)] = 1,
+    nnodes: Annotated[int, typer.Option(help=say("nnodes"), min=1)] = 1,
+    node_rank: Annotated[int, typer.Option(help=say("node_rank"), min=0)] = 0,
+    master_addr: Annotated[str, typer.Option(help=say("master_addr"))] = "127.0.0.1",
+    master_port: Annotated[int, typer.Option(help=say("master_port"), min=1, max=65535)] = 29500,
+    wait: Annotated[int, typer.Option(help=say("launch_wait"), min=1)] = 120,
+    lang: Lang = DEFAULT_LANG,
+) -> None:
+    with told(lang, "stopped"):
+        from ftcourse.engine.launcher import launch
+
+        raise typer.Exit(launch(command, nproc_per_node, nnodes, node_rank, master_addr, master_port, wait))
+
+
 def validation_of(share: float | None, file: Path | None, encoding: str | None, sheet: str | None) -> object:
     """The share of rows, or the table, that a call validates with; the sheet counts for it if it is an Excel file, too.
 
@@ -207,10 +225,12 @@ def predict(
     backend: Backend = "torch",
     encoding: Encoding = None,
     sheet: Sheet = None,
+    num_processes: Annotated[int, typer.Option(help=say("num_processes"), min=1)] = 1,
 ) -> None:
     piped, work = str(out) == "-", {"precision": precision, "backend": backend}
     with told(lang, "stopped_nothing" if piped else "stopped_answers"):
-        from ftcourse.engine import answers
+        from ftcourse.engine import answers, shards
+        from ftcourse.engine.launch import several
         from ftcourse.engine.tables import TableFile
         from ftcourse.inference import Predictor
 
@@ -218,6 +238,10 @@ def predict(
             raise ValueError(say("needs_text"))
         if not piped and out.exists() and not force:
             raise FileExistsError(say("file_exists", name=str(out)))
+        if several():
+            raise ValueError(say("not_launched"))
+        if piped and num_processes > 1:
+            raise ValueError(say("shards_need_file"))
         asked = answers.Asked(
             TableFile(table, encoding, sheet),
             columns=text or [answers.LINE],
@@ -230,7 +254,8 @@ def predict(
         if piped:
             found = answers.answers_to_pipe(Predictor, model, asked, sys.stdout.buffer)
         else:
-            found = answers.answers_to_file(Predictor, model, asked, out)
+            in_shards = partial(shards.write_shards, number=num_processes) if num_processes > 1 else None
+            found = answers.answers_to_file(Predictor, model, asked, out, in_shards)
         if found is None:
             leave_pipe()
         counts, source = found

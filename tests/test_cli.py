@@ -228,8 +228,8 @@ EVERYWHERE = {"--help", "--lang", "--out", "--model"}
 def test_the_reference_on_tables_names_each_option_and_no_other(lang):
     page = (notebook(lang, "00_start").parent / "tables.md").read_text(encoding="utf-8")
     there = set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", page))
-    launcher, options = set(get_args_parser()._option_string_actions), set()  # of torchrun
-    for command in ("finetune", "evaluate", "predict", "serve"):
+    launcher, options = {"--config-file", *get_args_parser()._option_string_actions}, set()  # of accelerate, torchrun
+    for command in ("finetune", "evaluate", "predict", "serve", "launch"):
         parameters = get_command(app).commands[command].params
         options |= {name for one in parameters for name in (*one.opts, *one.secondary_opts) if name.startswith("--")}
     assert len(options) > 30

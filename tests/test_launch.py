@@ -4,18 +4,24 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
 from safetensors.torch import load_file
 
+from ftcourse.engine.launch import connect
 from ftcourse.engine.report import load_report
+from tests.test_answers import ask
 from tests.test_processes import ENVIRONMENT, OPTIONS
 from tests.tiny import tiny_checkpoint
 from tools.settings import ROOT
@@ -100,6 +106,154 @@ if os.environ["RANK"] == "1":
     process = started(place, tmp_path / "out", script=script)
     assert "table is " in (said := told(process, 1)) and "other.csv" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.long
+def test_processes_of_other_versions_name_both(place, tmp_path):
+    (tmp_path / "old" / "datasets-0.0.1.dist-info").mkdir(parents=True)
+    (tmp_path / "old" / "datasets-0.0.1.dist-info" / "METADATA").write_text("Name: datasets\nVersion: 0.0.1\n")
+    script = place / "old.py"
+    script.write_text(f"""
+import os, sys
+if os.environ["RANK"] == "1":
+    sys.path.insert(0, {str(tmp_path / "old")!r})
+{SCRIPT}""")
+    said = told(started(place, tmp_path / "out", script=script), 1)
+    assert "datasets is '0.0.1' here and '" in said and not (tmp_path / "out").exists()
+
+
+# a model in shards
+
+EXAMPLES = ROOT / "examples" / "launch"
+FSDP = [f"--config_file={EXAMPLES / 'fsdp-processors.yaml'}"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kill", [False, True])
+def test_processes_with_a_shard_each_make_the_model_of_one_and_go_on_after_a_kill(place, alone, tmp_path, kill):
+    script, out = place / "sharded.py", tmp_path / "out"
+    script.write_text(f"""
+from ftcourse.engine.run import Run
+step = Run.end_step
+def end_step(self, loss):
+    print("shard of", *next(self.model.parameters()).to_local().shape)
+    step(self, loss)
+Run.end_step = end_step
+{SCRIPT}""")
+    process = started(place, out, options=FSDP, script=script)
+    while kill and not list(out.glob("training/checkpoint-*.safetensors")) and process.poll() is None:
+        time.sleep(0.01)
+    if kill:
+        for victim in [*psutil.Process(process.pid).children(recursive=True), process]:
+            victim.kill()
+        process.communicate()
+        assert not (out / "report.json").exists()
+        process = started(place, out, options=FSDP, script=script, resume=True)
+    output = told(process)
+    rows, size = load_file(alone / "model.safetensors")["bert.embeddings.word_embeddings.weight"].shape
+    assert f"shard of {rows // 2} {size}" in output
+    assert same(alone, out) and {path.name for path in out.iterdir()} == {path.name for path in alone.iterdir()}
+
+
+@pytest.mark.long
+def test_the_best_epoch_is_kept_of_shards_too_and_gradients_are_clipped(place, tmp_path):
+    script = place / "best.py"
+    script.write_text(SCRIPT.replace("batch_size=batch_size", 'batch_size=batch_size, keep="best", clip=0.1'))
+    for out, options in (("shards", FSDP), ("copies", OPTIONS[:-2])):
+        told(started(place, tmp_path / out, options=options, script=script))
+    assert same(tmp_path / "shards", tmp_path / "copies")
+
+
+def test_deepspeed_is_refused_in_a_line(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(ValueError, match="cannot run under DeepSpeed; take a configuration with FSDP"):
+        connect()
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_each_configuration_is_one_that_accelerate_reads(path):
+    config = load_config_from_file(str(path))
+    assert config.num_processes >= 2 and f"--config_file {path.name} -m ftcourse.cli" in path.read_text()
+    assert bool(config.fsdp_config) == path.stem.startswith("fsdp")
+
+
+# the launcher
+
+
+def launch(*words, code: int = 1) -> str:
+    said = ask("launch", *words, "finetune", "a.csv", "--text", "a", "--label", "b", "--out", "m", code=code).output
+    assert len(said.splitlines()) == 1
+    return said
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken
+
+
+def test_a_machine_that_does_not_answer_is_told_in_time(port):
+    two, where = ("--nnodes", 2, "--wait", 1), port.getsockname()[1]
+    port.close()
+    assert "not all of the 2 machines are here" in launch(*two, "--master-port", where)
+    assert f"nobody has answered at 127.0.0.1, port {where}" in launch(*two, "--master-port", where, "--node-rank", 1)
+
+
+def test_a_port_in_use_and_a_number_that_no_machine_has(port):
+    port.listen()
+    where = port.getsockname()[1]
+    assert f"another program uses port {where}" in launch("--nnodes", 2, "--wait", 1, "--master-port", where)
+    assert "--node-rank is 2, with 2 machines" in launch("--nnodes", 2, "--node-rank", 2, code=2)
+
+
+@pytest.mark.long
+def test_the_launcher_ends_with_the_code_and_the_line_of_its_processes(place, tmp_path):
+    words = [
+        "launch",
+        "--nproc-per-node",
+        "2",
+        "finetune",
+        place / "table.csv",
+        "--text",
+        "review",
+        "--out",
+        tmp_path / "m",
+    ]
+    words += ["--model", place / "tiny", "--epochs", "1", "--label"]
+    command = [sys.executable, "-m", "ftcourse.cli", *map(str, words)]
+    run = partial(subprocess.run, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    wrong = run([*command, "nothing"])
+    assert wrong.returncode == 2 and "has no column 'nothing'" in wrong.stderr
+    assert {line.split(":")[0] for line in wrong.stderr.splitlines()} == {"Error"}
+    right = run([*command, "stars"])
+    assert right.returncode == 0 and right.stdout.count("The model is in") == 1 and not right.stderr
+
+
+@pytest.mark.long
+def test_a_process_that_does_not_answer_any_more_ends_the_others(place, tmp_path):
+    script = place / "frozen.py"
+    script.write_text(f"""
+import os, signal
+from datetime import timedelta
+import ftcourse.engine.launch
+ftcourse.engine.launch.WAIT = timedelta(seconds=5)
+if os.environ["RANK"] == "1":
+    import ftcourse.engine.run
+    ftcourse.engine.run.Run.end_step = lambda *_: os.kill(os.getpid(), signal.SIGSTOP)
+{SCRIPT}""")
+    process = started(place, tmp_path / "out", script=script)
+    family = psutil.Process(process.pid).children
+    while len(family()) < 2 and process.poll() is None:
+        time.sleep(0.1)
+    workers = family()
+    errors = ""
+    while process.poll() is None and workers[0].is_running() and workers[0].status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.1)
+    for one in workers:
+        one.kill()
+    errors = process.communicate()[1]
+    assert "said: another process of this training is gone, or cannot be reached" in errors
 
 
 # two machines

@@ -267,12 +267,12 @@ class Writer:
         csv.writer(self.file, lineterminator=self.ends).writerow(cells)
 
 
-def answer_rows(rows: Rows, predictor, writer: Writer, done: int = 0) -> Iterator[int]:
-    """Write the answers of all rows after the first `done`, and say after each batch how many it had."""
+def answer_rows(rows: Rows, predictor, writer: Writer, done: int = 0, stop: int | None = None) -> Iterator[int]:
+    """Write the answers of all rows from `done` to `stop`, and say after each batch how many it had."""
     if not done:
         names = [*rows.columns.values()]
         writer.head([*names, *answer_columns(predictor.model.config, names)])
-    for start in range(done, len(rows.texts), TOGETHER):
+    for start in range(done, len(rows.texts) if stop is None else stop, TOGETHER):
         batch = rows.texts[start : start + TOGETHER]
         answers, beside = answer_batch(predictor, batch), rows.beside(start, start + TOGETHER)
         writer.rows((*cells, *answer) for cells, answer in zip(beside, answers, strict=True))
@@ -305,6 +305,57 @@ def note_progress(part: Path, counts: dict[str, int]) -> None:
         fresh.write_text(json.dumps(counts), encoding="utf-8")
 
 
+def clear(part: Path) -> None:
+    """Take away all that an unfinished run keeps."""
+    drop(part)
+    shutil.rmtree(part.with_suffix(".shards"), ignore_errors=True)
+
+
+def shard_of(part: Path, start: int) -> Path:
+    """Where the answers of one shard go, `TOGETHER` rows from `start` on, until they join the others.
+
+    >>> shard_of(Path(".a.csv.0f.part"), 1000).as_posix()
+    '.a.csv.0f.shards/000000001000.part'
+    """
+    return part.with_suffix(".shards") / f"{start:012}.part"
+
+
+def answer_shard(path: Path, start: int, rows: Rows, predictor, raw: bool) -> None:
+    """Write the answers of one shard; what is noted beside it tells that it is whole."""
+    with open(path, "w", encoding="utf-8" if start else "utf-8-sig", newline="") as file:
+        writer = Writer(file, raw)
+        for _ in answer_rows(rows, predictor, writer, start, min(start + TOGETHER, len(rows.texts))):
+            file.flush()
+        note_progress(path, writer.counts | {"bytes": file.buffer.tell()})
+
+
+def join(part: Path) -> dict[str, int]:
+    """Bring the shards that are whole into the one file, in order, up to the first that is missing.
+
+    Returns what is in the file then: rows, answers, harmless cells and bytes. It is noted after each shard.
+    """
+    counts = {"rows": 0, "answered": 0, "cells": 0, "bytes": 0} | progress(part)
+    while found := progress(shard := shard_of(part, counts["rows"])):
+        with open(part, "ab") as file, open(shard, "rb") as source:
+            file.truncate(counts["bytes"])
+            file.write(source.read(found["bytes"]))
+        counts = {name: counts[name] + found[name] for name in counts}
+        note_progress(part, counts)
+        drop(shard)
+    return counts
+
+
+def anything(part: Path) -> bool:
+    """Whether there are answers to keep, in the one file or in shards."""
+    return bool(progress(part)) or any(map(progress, part.with_suffix(".shards").glob("*.part")))
+
+
+def drop(part: Path) -> None:
+    """Take away a file of answers that is no longer needed, and what is noted beside it."""
+    for suffix in (".json", ".part"):
+        part.with_suffix(suffix).unlink(missing_ok=True)
+
+
 def make_bar(rows: Rows, done: int = 0):
     """A progress bar, on the error output, where that is a terminal."""
     from tqdm.auto import tqdm
@@ -315,6 +366,7 @@ def make_bar(rows: Rows, done: int = 0):
 
 def write_answers(part: Path, rows: Rows, predictor, raw: bool) -> dict[str, int]:
     """Write the answers for all rows to a CSV, some at a time, after those that are there; returns the counts."""
+    join(part)
     before = progress(part)
     done = before.get("rows", 0)
     if done:
@@ -354,16 +406,21 @@ def from_pipe(asked: Asked, folder: Path) -> tuple[Asked, str | None]:
     return Asked(**(vars(asked) | {"table": table})), content
 
 
-def answers_to_file(load: Callable, model: Path, asked: Asked, out: Path) -> tuple[dict[str, int], dict]:
+def answers_to_file(
+    load: Callable, model: Path, asked: Asked, out: Path, in_shards: Callable | None = None
+) -> tuple[dict[str, int], dict]:
     """Write the answers into a new file, and return the counts and where the table came from. `load` makes a predictor.
 
-    What is written of them stays, where the work is stopped: the same call goes on from there.
+    What is written of them stays, where the work is stopped: the same call goes on from there. `in_shards` is what
+    writes in several processes, `ftcourse.engine.shards.write_shards` with their number.
     """
     with only_file(out):
-        return written_answers(load, model, asked, out)
+        return written_answers(load, model, asked, out, in_shards)
 
 
-def written_answers(load: Callable, model: Path, asked: Asked, out: Path) -> tuple[dict[str, int], dict]:
+def written_answers(
+    load: Callable, model: Path, asked: Asked, out: Path, in_shards: Callable | None
+) -> tuple[dict[str, int], dict]:
     """The same, where nobody else writes to the file."""
     part, work = None, out.with_name(f".{out.name}.work")
     try:
@@ -372,18 +429,20 @@ def written_answers(load: Callable, model: Path, asked: Asked, out: Path) -> tup
         part.touch()
         with quiet_libraries():
             rows = open_rows(asked, str(work))
-            counts = write_answers(part, rows, load(model, **asked.how), asked.raw)
+            if in_shards:
+                counts = in_shards(part, rows, load, model, asked, folder=str(work))
+            else:
+                counts = write_answers(part, rows, load(model, **asked.how), asked.raw)
             os.replace(part, out)
-        part.with_suffix(".json").unlink(missing_ok=True)
+        clear(part)
     except OSError as error:
         values = {"name": str(out), "reason": reason(error)}
-        kept = f" {message(language(), 'cli', 'kept')}" if part and progress(part) else ""
+        kept = f" {message(language(), 'cli', 'kept')}" if part and anything(part) else ""
         raise OSError(message(language(), "cli", "cannot_write", **values) + kept) from error
     finally:
         with suppress(OSError):
-            if part and not progress(part):
-                for suffix in (".part", ".json"):
-                    part.with_suffix(suffix).unlink(missing_ok=True)
+            if part and not anything(part):
+                clear(part)
         shutil.rmtree(work, ignore_errors=True)
     return counts, rows.source
 

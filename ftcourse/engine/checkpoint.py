@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 from ftcourse.engine.folders import check_begun, claim_folder, reason, sync, written_whole
 from ftcourse.engine.messages import in_words, trouble
+from ftcourse.engine.sharded import like, whole
 
 KEPT = 2
 
@@ -168,21 +169,19 @@ class Checkpoints:
 
     def save(self, run) -> None:
         """Write where `run`, a `ftcourse.engine.run.Run`, stands; then drop all older files but one."""
-        states = gather_object([random_state()])
+        captured = self.capture(run, gather_object([random_state()]))  # in all processes: one may have a shard only
         if not run.accelerator.is_main_process:
             return
-        path = self.folder / f"checkpoint-{run.step:08}.safetensors"
-        write_checkpoint(path, *self.capture(run, states))
+        write_checkpoint(self.folder / f"checkpoint-{run.step:08}.safetensors", *captured)
         for old in self.paths()[KEPT:]:
             old.unlink()
 
     def capture(self, run, states: list[dict]) -> tuple[dict[str, torch.Tensor], dict]:
         """All tensors and all the rest of a training, with the random state of each process."""
-        model = run.accelerator.unwrap_model(run.model)
         optimizer = run.optimizer.state_dict()
-        tensors = {f"model.{name}": tensor.detach().contiguous() for name, tensor in trained_weights(model)}
+        tensors = {f"model.{name}": tensor.detach().contiguous() for name, tensor in trained_weights(run.network)}
         for number, values in optimizer["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": tensor.contiguous() for name, tensor in values.items()}
+            tensors |= {f"optimizer.{number}.{name}": whole(tensor).contiguous() for name, tensor in values.items()}
         scaler = run.accelerator.scaler
         return tensors, {
             "plan": self.plan,
@@ -240,12 +239,15 @@ def apply(run, tensors: dict[str, torch.Tensor], state: dict) -> None:
         begun, now = len(state["random"]), accelerator.num_processes
         raise trouble("processes", was=begun, given=now)
     with torch.no_grad():
-        for name, tensor in trained_weights(accelerator.unwrap_model(run.model)):
+        for name, tensor in trained_weights(run.network):
             tensor.copy_(tensors[f"model.{name}"])
+    if run.shards:
+        run.shards.scatter()
+    patterns = [weight for group in run.optimizer.param_groups for weight in group["params"]]
     for name, tensor in tensors.items():
         kind, number, *rest = name.split(".")
         if kind == "optimizer":
-            optimizer.setdefault(int(number), {})[rest[0]] = tensor
+            optimizer.setdefault(int(number), {})[rest[0]] = like(tensor, patterns[int(number)])
     run.optimizer.load_state_dict({"state": optimizer, "param_groups": state["groups"]})
     run.scheduler.load_state_dict(state["schedule"])
     if state["scaler"]:

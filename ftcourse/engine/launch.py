@@ -4,11 +4,17 @@ and speaks, and where one stops, the others end in one line."""
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 from ftcourse.engine.messages import trouble
 
 MARK = ".ftcourse.json"  # in a folder that a call of `finetune` has begun to fill
+WAIT = timedelta(minutes=10)  # for a process that does not answer any more
+LIBRARIES = ("ftcourse", "torch", "transformers", "accelerate", "datasets")
+FSDP, DEEPSPEED = "ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"  # what `accelerate launch` is configured for
+SHARDED = "FTCOURSE_SHARDED"  # the first of these, in our words: the library would heed it in its own way
 LOST = ("gloo", "nccl", "connection closed", "connection reset", "connection refused", "broken pipe", "timed out")
 
 
@@ -33,8 +39,14 @@ def several() -> bool:
 def connect() -> None:
     """Connect the processes: on their graphics cards or, where there are none, on the processors.
 
+    Raises `ValueError` under DeepSpeed, which wants to lead the training itself.
+
     >>> connect()
     """
+    if os.environ.get(DEEPSPEED, "").lower() in ("1", "true"):
+        raise trouble("no_deepspeed")
+    if os.environ.pop(FSDP, "").lower() in ("1", "true"):
+        os.environ[SHARDED] = "true"
     if several():  # one process on its own, which may only lock a folder, needs none of these libraries
         import torch
         from accelerate import PartialState
@@ -43,7 +55,7 @@ def connect() -> None:
         device = torch.accelerator.current_accelerator()
         if device is None or device.type == "mps":  # the library would leave each process alone, without a word
             os.environ.setdefault("ACCELERATE_USE_CPU", "true")
-        PartialState(parse_flag_from_env("ACCELERATE_USE_CPU"))
+        PartialState(parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=WAIT)
 
 
 def wait_for_all() -> None:
@@ -106,8 +118,10 @@ def check_alike(folder: Path, call: Mapping) -> None:
     if not several():
         return
     wait_for_all()
-    first = as_the_first(call)
-    if not (folder / MARK).exists():
+    call = {name: version(name) for name in LIBRARIES} | {**call}
+    first, there = as_the_first(call), (folder / MARK).exists()
+    wait_for_all()  # before the first one may go on, fail and clear the folder away
+    if not there:
         raise trouble("not_shared", folder=str(folder))
     for name in first:
         if first[name] != call.get(name):

@@ -6,10 +6,13 @@ from contextlib import contextmanager
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 from transformers import PreTrainedModel
 
 from ftcourse.engine.launch import connect
 from ftcourse.engine.messages import trouble
+
+EXCHANGE = DistributedDataParallelKwargs(gradient_as_bucket_view=True)  # gradients are exchanged where they lie
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -85,7 +88,7 @@ def fresh_accelerator(precision: str | None) -> Iterator[Accelerator]:
     earlier = dict(AcceleratorState._shared_state)
     AcceleratorState._reset_state()
     try:
-        accelerator = Accelerator(mixed_precision=precision)
+        accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[EXCHANGE])
         accelerator.sync_gradients = True
         yield accelerator
     finally:

@@ -28,6 +28,7 @@ from ftcourse.engine.optimizers import limit_norm, make_optimizer, make_schedule
 from ftcourse.engine.precision import choose_precision, quick_attention
 from ftcourse.engine.processes import accelerator_for
 from ftcourse.engine.progress import make_bar
+from ftcourse.engine.sharded import Shards, asked_for
 from ftcourse.engine.streams import batches_after, check_stream, loader_for, sample_of
 from ftcourse.engine.vocabulary import SPLIT, Vocabulary, vocabulary_of
 from ftcourse.engine.weights import class_weights, weighted_loss
@@ -60,6 +61,7 @@ class Run:
     weights: torch.Tensor | None = None
     best: BestWeights | None = None
     vocabulary: Vocabulary | None = None
+    shards: Shards | None = None
 
     @property
     def step(self) -> int:
@@ -73,8 +75,8 @@ class Run:
 
     @property
     def network(self) -> PreTrainedModel:
-        """The model without what `accelerate` put around it."""
-        return self.accelerator.unwrap_model(self.model)
+        """The model without what `accelerate` put around it; where it is in shards, the whole one beside them."""
+        return self.shards.model if self.shards else self.accelerator.unwrap_model(self.model)
 
     @property
     def skipped(self) -> bool:
@@ -126,7 +128,7 @@ class Run:
         """Shortens the gradients, all together, to the length that the configuration allows."""
         if self.config.clip is None:
             return
-        if self.accelerator.scaler or self.accelerator.distributed_type in SPLIT:
+        if self.accelerator.scaler or self.shards or self.accelerator.distributed_type in SPLIT:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
         else:
             limit_norm(self.optimizer.optimizer, self.config.clip)
@@ -142,6 +144,8 @@ class Run:
         """Hands the epoch's losses, of all processes, and the seconds to the history; the model is whole again."""
         if self.vocabulary:
             self.vocabulary.leave()
+        if self.shards:
+            self.shards.gather()
         if self.scored:
             self.save()
         losses, self.losses = self.accelerator.reduce(torch.stack(self.losses), reduction="sum"), []
@@ -164,7 +168,9 @@ class Run:
         return shared(self.accelerator.process_index, self.accelerator.num_processes)
 
     def whole(self) -> AbstractContextManager:
-        """While it lasts, the model has its whole vocabulary."""
+        """While it lasts, the model is whole: with all its vocabulary, and with the weights of all shards."""
+        if self.shards:
+            self.shards.gather()
         return self.vocabulary.left() if self.vocabulary else nullcontext()
 
     def end(self) -> None:
@@ -214,16 +220,19 @@ def start_run(
     """All parts, ready for the first step: seeded, on their device, with no gradients left over from before."""
     set_seed(config.seed, device_specific=True)
     loader = loader_for(data, model, collate, config, accelerator)
-    vocabulary = vocabulary_of(model.to(accelerator.device), data, collate, accelerator.distributed_type)
+    loader, shards = accelerator.prepare(loader), Shards(model, accelerator) if asked_for() else None
+    kind = accelerator.distributed_type
+    vocabulary = None if shards else vocabulary_of(model.to(accelerator.device), data, collate, kind)
     if vocabulary:
         vocabulary.enter()
-    wrapped, loader = accelerator.prepare(model, loader)
-    optimizer = make_optimizer(model, config.lr, config.weight_decay)
+    wrapped = shards.network if shards else accelerator.prepare(model)
+    optimizer = make_optimizer(shards.network if shards else model, config.lr, config.weight_decay)
     optimizer.zero_grad()
     num_steps = config.max_steps or config.epochs * math.ceil(len(loader) / config.accumulation)
     scheduler = make_scheduler(optimizer, config.warmup, num_steps)
     optimizer, bar = accelerator.prepare(optimizer), make_bar(num_steps, accelerator)
-    run = Run(accelerator, wrapped, optimizer, scheduler, loader, config, history, bar, vocabulary=vocabulary)
+    parts = {"vocabulary": vocabulary, "shards": shards}
+    run = Run(accelerator, wrapped, optimizer, scheduler, loader, config, history, bar, **parts)
     run.weights = class_weights(data, model, config)
     return run
 
