@@ -24,6 +24,7 @@ from transformers import AutoModel, AutoTokenizer, DataCollatorWithPadding
 from benchmarks.measure import Contestant, missing, report, take_turns
 from ftcourse.data import subset, tokenize
 from ftcourse.engine.batches import pad_rows, token_batches
+from ftcourse.engine.methods import more_epochs
 from ftcourse.engine.models import start_model
 from ftcourse.engine.precision import choose_precision
 from ftcourse.finetune import default_config
@@ -63,7 +64,7 @@ class FewTask:
 def tuned(rows: Dataset, names: list[str], seed: int) -> Callable[[], Classifier]:
     """All weights of the kit's encoder, with the settings that `finetune` takes by itself."""
     network, tokenizer = start_model(Kit().model("encoder"), names, seed)
-    config, collate = default_config(None), DataCollatorWithPadding(tokenizer)
+    config, collate = more_epochs(default_config(None), len(rows)), DataCollatorWithPadding(tokenizer)
     choose_precision(network, tokenize(rows, tokenizer), collate, config)
 
     def work() -> Classifier:

@@ -140,7 +140,7 @@ def finetune(
         given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "class_weights": class_weights}
         given |= {"keep": keep, "patience": patience}
         given = {name: value for name, value in given.items() if value is not None}
-        config = replace(chapter.default_config(model, method), **given)
+        config = replace(chapter.default_config(model, method), **given) if given else None
         chapter.finetune(
             TableFile(table, encoding, sheet),
             text=text,

@@ -22,7 +22,7 @@ from .data import tokenize
 from .engine.calls import call_of, check_call, in_its_language, plain
 from .engine.cleaning import Prepared, joined_texts, prepare
 from .engine.folders import claim_run, work_folder
-from .engine.methods import Learner, suited
+from .engine.methods import Learner, more_epochs, suited
 from .engine.models import save_all, start_model
 from .engine.options import options_of
 from .engine.problems import Way, way_for
@@ -139,22 +139,21 @@ def finetune(
     """
     columns, watch = check_call(text, label, output_dir, metrics, config), Stopwatch()
     options = options_of(options)
-    config = plain(config or default_config(model, options.method))
-    call = call_of(table, columns, model, validation, config, lang, options)
+    plan = plain(config or default_config(model, options.method))
+    call = call_of(table, columns, model, validation, plan, lang, options)
     name = str(model or Kit(lang).model("encoder"))
     with quiet_libraries(), claim_run(output_dir, resume, call) as folder, work_folder(folder) as work:
         if not (folder / "report.json").exists():
-            prepared = prepare(
-                table, columns, lang, validation, config.seed, work, options.problem(label), options.group
-            )
+            prepared = prepare(table, columns, lang, validation, plan.seed, work, options.problem(label), options.group)
             watch.lap("read")
+            plan = plan if config else more_epochs(plan, len(prepared.train))
             way = way_for(prepared, Way(accuracy_f1, baseline_answers, measure), metrics, judge)
-            baselines = way.baselines(prepared, lang, config.seed)
+            baselines = way.baselines(prepared, lang, plan.seed)
             watch.lap("baselines")
-            network, tokenizer = start_model(name, prepared.names, config.seed, prepared.problem, **options.reading)
+            network, tokenizer = start_model(name, prepared.names, plan.seed, prepared.problem, **options.reading)
             length, cut = tokenizer.model_max_length, windowed if options.windows else tokenize
             parts = [cut(rows, tokenizer, prepared.columns, length) for rows in (prepared.train, prepared.valid)]
-            how = {"collate": DataCollatorWithPadding(tokenizer), "config": config, "resume": True}
+            how = {"collate": DataCollatorWithPadding(tokenizer), "config": plan, "resume": True}
             how |= {"metrics": by_text(way.metrics, parts[1], prepared.problem), "output_dir": folder / "training"}
             learner = Learner(network, options, way)
             history = learner.train(train, *way.ready(network, parts), **how)
@@ -162,7 +161,7 @@ def finetune(
             predictor, texts = Predictor(network, tokenizer), [prepared.valid[column][:] for column in prepared.columns]
             probabilities = predictor.predict(*texts).probabilities
             found = way.measure(prepared, probabilities, baselines, way.metrics)
-            made = {"cut": cut_texts(prepared, parts, predictor, probabilities), "setting": setting_of(name, config)}
+            made = {"cut": cut_texts(prepared, parts, predictor, probabilities), "setting": setting_of(name, plan)}
             made |= learner.told(history, prepared, probabilities)
             made["seconds"] = watch.seconds | learner.seconds | {"train": sum(history.seconds)}
             save_all(folder, learner, tokenizer, report_on(prepared, history, found, lang, **made).files())

@@ -44,6 +44,19 @@ def suited(config, method: str):
     return replace(config, lr=LORA_LR * config.lr) if method == "lora" else replace(config, **PLANS.get(method, {}))
 
 
+FEW, MORE_EPOCHS = 150, 10  # with fewer rows, three epochs are too few steps to learn from all of them
+
+
+def more_epochs(config, rows: int):
+    """The same configuration or, for few rows, one with more epochs.
+
+    >>> from ftcourse.loop import TrainConfig
+    >>> more_epochs(TrainConfig(epochs=3), 100).epochs, more_epochs(TrainConfig(epochs=3), 1000).epochs
+    (10, 3)
+    """
+    return replace(config, epochs=max(config.epochs, MORE_EPOCHS)) if rows < FEW else config
+
+
 def weighty_layers(model: PreTrainedModel, parts: Sequence[str]) -> list[torch.nn.Module]:
     """The layers of some parts of a model that have weights of their own."""
     layers = [layer for part in parts for layer in model.get_submodule(part).modules()]

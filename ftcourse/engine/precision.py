@@ -129,7 +129,8 @@ def choose_precision(model: PreTrainedModel, data: Dataset, collate: Collate, co
         return None
     with fresh_accelerator(None) as accelerator:
         device, lengths = accelerator.device, token_lengths(data)
-        key = str(model.config), str(device), torch.get_num_threads()
+        size = sum(weight.numel() for weight in model.parameters())
+        key = type(model), size, str(device), torch.get_num_threads()
         if key not in MEASURED:
             rows = np.argsort(lengths, kind="stable")[(len(data) - 1) // 2 :][: config.batch_size]
             batch = send_to_device(dict(collate([data[int(row)] for row in rows])), device)
