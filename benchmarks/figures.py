@@ -271,8 +271,8 @@ def main(folder: Path = README.parent) -> None:
     if rows := few_rows(results):
         title = next(iter(results.get("few", results.get("few_long"))["parts"]))
         draw_few(rows, title, folder / "few.svg")
-    if points := growth_points(results):
-        draw_growth(points, folder / "growth.svg")
+    if {"growth", "growth_long"} & {*results}:  # two numbers of processes alone are no curve
+        draw_growth(growth_points(results), folder / "growth.svg")
     lines = missed(results)
     print("\n".join(["\nbars missed:", *lines] if lines else ["\nno bar is missed"]), flush=True)
 
