@@ -4,50 +4,26 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from datasets import Dataset
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    DataCollatorWithPadding,
-    PreTrainedModel,
-    PrinterCallback,
-    Trainer,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from benchmarks.few import SEEDS, TEST, Classifier, FewTask, answers, asked, rows_of, turn
+from benchmarks.few import SEEDS, TEST, Classifier, FewTask, asked, rows_of, tuned, turn
 from benchmarks.measure import report, take_turns
-from benchmarks.training import BATCH, DEFAULTS, LR, OURS, PROBLEM
+from benchmarks.predict import answers
+from benchmarks.training import BATCH, DEFAULTS, LR, OURS
 from ftcourse.data import tokenize
-from ftcourse.engine.precision import choose_precision
+from ftcourse.engine.models import start_model
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
-from ftcourse.loop import TrainConfig, train
-
-
-def fresh(names: list[str], seed: int) -> tuple[PreTrainedModel, AutoTokenizer]:
-    """The kit's encoder with a new head, the same for the same seed, and its tokenizer."""
-    set_seed(seed)
-    options = {"num_labels": len(names), "problem_type": PROBLEM}
-    model = AutoModelForSequenceClassification.from_pretrained(Kit().model("encoder"), **options)
-    return model, AutoTokenizer.from_pretrained(Kit().model("encoder"))
+from ftcourse.loop import TrainConfig
 
 
 def ours(rows: Dataset, names: list[str], seed: int, epochs: int) -> Callable[[], Classifier]:
-    model, tokenizer = fresh(names, seed)
-    data, collate = tokenize(rows, tokenizer), DataCollatorWithPadding(tokenizer)
     config = TrainConfig(epochs=epochs, batch_size=BATCH, lr=LR, precision="auto", seed=seed)
-    choose_precision(model, data, collate, config)
-
-    def work() -> Classifier:
-        train(model, data, collate=collate, config=config)
-        return partial(answers, Predictor(model, tokenizer, precision="auto"))
-
-    return work
+    return tuned(rows, names, seed, config)
 
 
 def theirs(rows: Dataset, names: list[str], seed: int, epochs: int) -> Callable[[], Classifier]:
-    model, tokenizer = fresh(names, seed)
+    model, tokenizer = start_model(Kit().model("encoder"), names, seed)
     options = {"num_train_epochs": epochs, "per_device_train_batch_size": BATCH, "learning_rate": LR, "seed": seed}
     options |= {"save_strategy": "no", "report_to": "none", "disable_tqdm": True, "logging_strategy": "no"}
     args = TrainingArguments(output_dir="build/bench/trainer", **options)

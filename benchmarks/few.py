@@ -22,6 +22,7 @@ from sklearn.svm import LinearSVC
 from transformers import AutoModel, AutoTokenizer, DataCollatorWithPadding
 
 from benchmarks.measure import Contestant, missing, report, take_turns
+from benchmarks.predict import answers
 from ftcourse.data import subset, tokenize
 from ftcourse.engine.batches import pad_rows, token_batches
 from ftcourse.engine.methods import more_epochs
@@ -30,7 +31,7 @@ from ftcourse.engine.precision import choose_precision
 from ftcourse.finetune import default_config
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
-from ftcourse.loop import train
+from ftcourse.loop import TrainConfig, train
 
 SEEDS, TEST = 3, 1000
 TUNED, FROZEN, TFIDF, FASTTEXT = "full tuning", "frozen vectors", "TF-IDF, LinearSVC", "fastText-like"
@@ -61,21 +62,18 @@ class FewTask:
         return subset(self.splits["train"], self.rows, seed=seed)
 
 
-def tuned(rows: Dataset, names: list[str], seed: int) -> Callable[[], Classifier]:
-    """All weights of the kit's encoder, with the settings that `finetune` takes by itself."""
+def tuned(rows: Dataset, names: list[str], seed: int, config: TrainConfig | None = None) -> Callable[[], Classifier]:
+    """All weights of the kit's encoder, with the settings that `finetune` takes by itself, or with others."""
     network, tokenizer = start_model(Kit().model("encoder"), names, seed)
-    config, collate = more_epochs(default_config(None), len(rows)), DataCollatorWithPadding(tokenizer)
-    choose_precision(network, tokenize(rows, tokenizer), collate, config)
+    config = config or more_epochs(default_config(None), len(rows))
+    data, collate = tokenize(rows, tokenizer), DataCollatorWithPadding(tokenizer)
+    choose_precision(network, data, collate, config)
 
     def work() -> Classifier:
-        train(network, tokenize(rows, tokenizer), collate=collate, config=config)
+        train(network, data, collate=collate, config=config)
         return partial(answers, Predictor(network, tokenizer, precision="auto"))
 
     return work
-
-
-def answers(predictor: Predictor, texts: list[str]) -> np.ndarray:
-    return predictor.predict(texts).probabilities.argmax(axis=1)
 
 
 def vectors(texts: list[str], encoder, tokenizer) -> np.ndarray:

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,9 +24,9 @@ from transformers import (
 )
 
 from benchmarks.measure import ratio_of, report
-from benchmarks.training import PROBLEM
-from ftcourse.engine.batches import make_loader, pad_rows, token_batches, tokens_at_once
-from ftcourse.engine.forward import batch_logits
+from benchmarks.predict import forward, ready_batches
+from benchmarks.training import step
+from ftcourse.engine.batches import make_loader
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig, train
@@ -181,7 +181,7 @@ class Bench:
 
     def __init__(self, shape: dict, size: Size, device: torch.device):
         self.size, self.device = size, device
-        self.network = BertConfig(vocab_size=24_000, num_labels=5, problem_type=PROBLEM, **shape)
+        self.network = BertConfig(vocab_size=24_000, num_labels=5, **shape)
         self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(Kit().model("encoder"))
         rng = np.random.default_rng(0)
         lengths = rng.integers(size.length // 2, size.length + 1, size.rows)
@@ -199,26 +199,18 @@ class Bench:
     def config(self, precision: str) -> TrainConfig:
         return TrainConfig(epochs=1, batch_size=self.size.batch, precision=precision, seed=0)
 
-    def half(self, precision: str):
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16")
-
     def batches(self) -> list[dict[str, torch.Tensor]]:
         """The batches of an epoch of `train`, on the card."""
-        loader = make_loader(self.data, self.collate, self.config("no"))
-        return [{name: tensor.to(self.device) for name, tensor in batch.items()} for batch in loader]
+        return self.moved(make_loader(self.data, self.collate, self.config("no")))
 
-    def step(self, model, batch: dict, precision: str, optimizer=None) -> None:
-        with self.half(precision):
-            loss = model(**batch).loss
-        loss.backward()
-        if optimizer:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-        model.zero_grad()
+    def moved(self, batches: Iterable[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
+        """The same batches, on the card."""
+        return [{name: tensor.to(self.device) for name, tensor in batch.items()} for batch in batches]
 
-    def epoch(self, model, batches: list[dict], precision: str, optimizer=None) -> None:
-        for batch in batches:
-            self.step(model, batch, precision, optimizer)
+
+def epoch(model, batches: list[dict], precision: str, optimizer=None) -> None:
+    for batch in batches:
+        step(model, batch, precision, optimizer)
 
 
 def rates(bench: Bench, peak: float | None, training: bool) -> Callable[[str, float], dict]:
@@ -243,22 +235,20 @@ def training(bench: Bench, clock: Clock, share: float) -> dict[str, list]:
         optimizer = torch.optim.AdamW(ready.parameters(), lr=1e-5, fused=True)
         options = {"collate": bench.collate, "config": bench.config(precision)}
         works[f"train, {said}"] = partial(train, model, bench.data, **options)
-        works[f"limit with AdamW, {said}"] = partial(bench.epoch, ready.train(), batches, precision, optimizer)
-        works[f"limit, {said}"] = partial(bench.epoch, ready, batches, precision)
+        works[f"limit with AdamW, {said}"] = partial(epoch, ready.train(), batches, precision, optimizer)
+        works[f"limit, {said}"] = partial(epoch, ready, batches, precision)
     return turns(works, bench.device, bench.size.rounds, clock, share)
 
 
 def predicting(bench: Bench, clock: Clock, share: float) -> dict[str, list]:
     """`Predictor` beside the forward pass alone, in both precisions."""
-    works, encoded = {}, bench.tokenizer(bench.texts, truncation=True)
-    rows = token_batches([len(ids) for ids in encoded["input_ids"]], 128, tokens_at_once(bench.device))
-    ready = [pad_rows(encoded, group, bench.tokenizer) for group in rows]
-    ready = [{name: tensor.to(bench.device) for name, tensor in batch.items()} for batch in ready]
+    works = {}
     for precision in ("bf16", "no"):
         said, model = "bf16" if precision == "bf16" else "float32", bench.model().eval()
         predictor = Predictor(model, bench.tokenizer, precision=precision)
+        batches, _ = ready_batches(predictor, bench.texts)
         works[f"predict, {said}"] = partial(predictor.predict, bench.texts)
-        works[f"limit, {said}"] = partial(batch_logits, ready, model, precision)
+        works[f"limit, {said}"] = forward(predictor, bench.moved(batches))
     return turns(works, bench.device, bench.size.rounds, clock, share)
 
 
@@ -287,13 +277,13 @@ def transfers(bench: Bench, clock: Clock, share: float) -> dict[str, list]:
         pinned = [{name: tensor.pin_memory() for name, tensor in batch.items()} for batch in plain]
         works = {"pinned, overlapped": (pinned, True)} | works
 
-    def epoch(batches: list[dict], overlapped: bool) -> None:
+    def brought(batches: list[dict], overlapped: bool) -> None:
         for batch in batches:
             here = {name: tensor.to(bench.device, non_blocking=overlapped) for name, tensor in batch.items()}
-            bench.step(model, here, "bf16")
+            step(model, here, "bf16")
 
-    works = {name: partial(epoch, *how) for name, how in works.items()}
-    works["on the card already"] = partial(bench.epoch, model, bench.batches(), "bf16")
+    works = {name: partial(brought, *how) for name, how in works.items()}
+    works["on the card already"] = partial(epoch, model, bench.batches(), "bf16")
     return turns(works, bench.device, bench.size.rounds, clock, share)
 
 
@@ -310,10 +300,10 @@ def compiled(bench: Bench, clock: Clock, share: float) -> dict[str, list]:
     for name, options in how.items():
         model = bench.model().train()
         work = model if options is None else torch.compile(model, **options)
-        step = partial(bench.step, work, batch, "bf16")
+        one = partial(step, work, batch, "bf16")
         try:
-            taken[name] = seconds_of(step, bench.device)
-            found[name] = step
+            taken[name] = seconds_of(one, bench.device)
+            found[name] = one
         except Exception as error:
             print(f"{name} failed: {type(error).__name__}: {error}".split("\n")[0][:160], flush=True)
     print(

@@ -67,22 +67,28 @@ def ready_batches(predictor: Predictor, texts: list[str]) -> tuple[list[dict[str
     """The batches that `predictor` makes of all texts at once, and the row numbers in them."""
     encoded = predictor.tokenizer(texts, truncation=True)
     lengths = [len(ids) for ids in encoded["input_ids"]]
-    rows = token_batches(lengths, predictor.batch_size, tokens_at_once("cpu"))
+    rows = token_batches(lengths, predictor.batch_size, tokens_at_once(predictor.model.device))
     return [pad_rows(encoded, group, predictor.tokenizer) for group in rows], [row for group in rows for row in group]
+
+
+def forward(predictor: Predictor, batches: list[dict[str, torch.Tensor]]) -> Callable[[], torch.Tensor]:
+    """The logits of ready batches, by a copy of the model in the precision of `predictor`."""
+    model = deepcopy(predictor.model)
+    if predictor.precision == "bf16":
+        model.to(torch.bfloat16)
+
+    @torch.inference_mode()
+    def work() -> torch.Tensor:
+        return torch.cat([model(**batch).logits for batch in batches])
+
+    return work
 
 
 def limit(predictor: Predictor, texts: list[str]) -> Callable[[], np.ndarray]:
     """Nothing but the forward pass, over the batches of `predictor`, by a model in its precision."""
     batches, order = ready_batches(predictor, texts)
-    back, model = np.argsort(order), deepcopy(predictor.model)
-    if predictor.precision == "bf16":
-        model.to(torch.bfloat16)
-
-    @torch.inference_mode()
-    def work() -> np.ndarray:
-        return torch.cat([model(**batch).logits for batch in batches]).argmax(dim=-1).numpy()[back]
-
-    return work
+    back, work = np.argsort(order), forward(predictor, batches)
+    return lambda: work().argmax(dim=-1).numpy()[back]
 
 
 def ready(predictor: Predictor, texts: list[str]) -> Callable[[], np.ndarray]:

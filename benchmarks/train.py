@@ -4,7 +4,7 @@ from datasets import load_dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
 from benchmarks.measure import ROUNDS, compare, report, take_turns
-from benchmarks.training import BEST, DEFAULTS, KERAS, LIMIT, NAIVE, OURS, PROBLEM, STEPPED, Task, contestants
+from benchmarks.training import BEST, DEFAULTS, KERAS, LIMIT, NAIVE, OURS, STEPPED, Task, contestants
 from ftcourse.data import subset, tokenize
 from ftcourse.kit import Kit
 
@@ -23,8 +23,7 @@ def kit_task(name: str, num_rows: int, num_valid: int, epochs: int = 1) -> Task:
 
     def new_model(seed: int):
         set_seed(seed)
-        options = {"num_labels": num_labels, "problem_type": PROBLEM}
-        return AutoModelForSequenceClassification.from_pretrained(kit.model("encoder"), **options)
+        return AutoModelForSequenceClassification.from_pretrained(kit.model("encoder"), num_labels=num_labels)
 
     return Task(new_model, tokenizer, data["train"], data["validation"], epochs)
 

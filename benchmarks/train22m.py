@@ -6,14 +6,14 @@ from transformers import BertConfig, BertForSequenceClassification, set_seed
 
 from benchmarks.measure import ROUNDS, compare, report, take_turns
 from benchmarks.train import kit_task
-from benchmarks.training import BEST, DEFAULTS, LIMIT, OURS, PROBLEM, STEPPED, Task, contestants
+from benchmarks.training import BEST, DEFAULTS, LIMIT, OURS, STEPPED, Task, contestants
 
 SHAPE = {"num_hidden_layers": 6, "hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536}
 
 
 def new_model(seed: int) -> BertForSequenceClassification:
     set_seed(seed)
-    return BertForSequenceClassification(BertConfig(num_labels=5, problem_type=PROBLEM, **SHAPE)).eval()
+    return BertForSequenceClassification(BertConfig(num_labels=5, **SHAPE)).eval()
 
 
 def task22m(num_rows: int, num_valid: int) -> Task:

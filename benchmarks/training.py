@@ -27,7 +27,6 @@ from ftcourse.loop import TrainConfig, train
 
 LR = 3e-4
 BATCH = 16
-PROBLEM = "single_label_classification"  # which a model otherwise notes in its first step, and is then measured anew
 OURS, LIMIT, STEPPED = "ftcourse", "limit", "limit, with AdamW"
 DEFAULTS, BEST, RECIPE, NAIVE, KERAS = (
     "Trainer, defaults",
@@ -68,6 +67,22 @@ def ours(task: Task, seed: int) -> Callable:
     return lambda: {"accuracy": train(model, task.train_data, task.valid_data, **options).metrics[-1]["accuracy"]}
 
 
+def half(model: torch.nn.Module, precision: str | None) -> torch.autocast:
+    """While it lasts, the model calculates in bf16, where that is the precision."""
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def step(model: torch.nn.Module, batch: dict, precision: str | None, optimizer=None) -> None:
+    """Forward and backward; with an optimizer, clipping and its step, too."""
+    with quick_attention(model.device, precision), half(model, precision):
+        loss = model(**batch).loss
+    loss.backward()
+    if optimizer:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    model.zero_grad()
+
+
 def limit(task: Task, seed: int, stepped: bool = False) -> Callable:
     """Forward and backward over the batches of `ours`, which lie ready in memory, at the precision of `ours`; clipping
     and PyTorch's own fused AdamW, too, where `stepped`."""
@@ -76,23 +91,15 @@ def limit(task: Task, seed: int, stepped: bool = False) -> Callable:
     loader = make_loader(task.train_data, task.collate, config)
     epochs = [list(loader) for _ in range(task.epochs)]
     valid = list(DataLoader(task.valid_data, batch_sampler=by_length(task.valid_data), collate_fn=task.collate))
-    half = partial(torch.autocast, model.device.type, torch.bfloat16, enabled=precision == "bf16")
-    optimizer = torch.optim.AdamW(model.parameters(), lr=task.lr, weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=task.lr, weight_decay=0.0, fused=True) if stepped else None
 
     def work() -> None:
         for batches in epochs:
             model.train()
-            with quick_attention(model.device, precision):
-                for batch in batches:
-                    with half():
-                        loss = model(**batch).loss
-                    loss.backward()
-                    if stepped:
-                        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                        optimizer.step()
-                    model.zero_grad()
+            for batch in batches:
+                step(model, batch, precision, optimizer)
             model.eval()
-            with torch.inference_mode(), half():
+            with torch.inference_mode(), half(model, precision):
                 for batch in valid:
                     model(**batch)
 
