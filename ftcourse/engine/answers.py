@@ -366,9 +366,8 @@ def make_bar(rows: Rows, done: int = 0):
 
 def write_answers(part: Path, rows: Rows, predictor, raw: bool) -> dict[str, int]:
     """Write the answers for all rows to a CSV, some at a time, after those that are there; returns the counts."""
-    join(part)
-    before = progress(part)
-    done = before.get("rows", 0)
+    before = join(part)
+    done = before["rows"]
     if done:
         os.truncate(part, before["bytes"])
     with open(part, "a" if done else "w", encoding="utf-8-sig", newline="") as file, make_bar(rows, done) as bar:

@@ -23,6 +23,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ftcourse.engine.batches import pad_rows
 from ftcourse.engine.checks import known
+from ftcourse.engine.contents import bytes_hash
 from ftcourse.engine.fetch import cache_folder
 from ftcourse.engine.folders import reason, sync, written_whole
 from ftcourse.engine.messages import trouble
@@ -34,6 +35,7 @@ OPSETS = (23, 18)  # in the first, attention is one operation
 BATCH_TOKENS = 512  # that go through a session at once: more do not fit into the caches of a core
 FORM = 2  # of the files; another number makes them anew
 LARGE = 9  # times the largest number of nearly all channels: a channel that is multiplied in 32 bits
+SHORT = 32  # characters of a hash that stand in the name of a file
 CLOSE = 1e-3  # how near the logits of the file are to PyTorch's
 
 
@@ -116,7 +118,7 @@ def model_hash(model: PreTrainedModel, inputs: list[str]) -> str:
     for name, tensor in model.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()[:SHORT]
 
 
 def kept(folder: Path, name: str) -> Path | None:
@@ -126,7 +128,7 @@ def kept(folder: Path, name: str) -> Path | None:
     """
     with suppress(OSError):
         for file in folder.glob(f"{name}.*.onnx"):
-            if file_hash(file) == file.name.split(".")[-2]:
+            if bytes_hash(file)[:SHORT] == file.name.split(".")[-2]:
                 return file
             file.unlink()
     return None
@@ -137,16 +139,10 @@ def keep(file: Path, folder: Path, name: str) -> None:
     written, or there is no room."""
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        target = folder / f"{name}.{file_hash(file)}.onnx"
+        target = folder / f"{name}.{bytes_hash(file)[:SHORT]}.onnx"
         with written_whole(target, folder / f".{name}.{os.getpid()}.part") as part:
             part.write_bytes(file.read_bytes())
             sync(part)
-
-
-def file_hash(file: Path) -> str:
-    """A hash of a file's bytes."""
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()[:32]
 
 
 @cache
