@@ -9,7 +9,7 @@ import statistics
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ from ftcourse.engine.folders import written_whole
 FOLDER = Path("build/bench")
 LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "onnxruntime", "keras", "setfit", "scikit-learn")
 MODULES = {"scikit-learn": "sklearn"}
-ROUNDS = 9
+ROUNDS, FEW = 9, 3  # FEW: of those who are there for comparison, without a bar
 FORMAT = 2  # of the JSON; figures leave out what an older version wrote
 
 Contestant = Callable[[int], Callable[[], dict[str, float] | None]]
@@ -60,11 +60,15 @@ def one_run(contestant: Contestant, seed: int) -> dict[str, float]:
     return {"seconds": time.perf_counter() - started, "processor": time.process_time() - used, **scores}
 
 
-def take_turns(contestants: dict[str, Contestant], rounds: int = ROUNDS) -> dict[str, Runs | str]:
-    """Runs all contestants once a round, the first one moving to the end of the queue, and notes seconds and scores.
+def take_turns(
+    contestants: dict[str, Contestant], rounds: int = ROUNDS, beside: Collection[str] = ()
+) -> dict[str, Runs | str]:
+    """Runs all contestants once a round and notes seconds and scores. The first one moves to the end of the queue, and
+    every other round goes backwards: so nobody always has the same one before it, which leaves the caches as they are.
 
     A contestant gets the number of the round as its seed, prepares itself, and returns the work that is timed. Of one
-    that fails, the others lose nothing: it leaves, and what it said stands in the place of its runs.
+    that fails, the others lose nothing: it leaves, and what it said stands in the place of its runs. Those `beside` the
+    race leave after three rounds.
 
     >>> results = take_turns({"a": lambda seed: lambda: {"score": seed}, "b": lambda seed: dict}, rounds=2)
     >>> [result["score"] for result in results["a"]]
@@ -74,8 +78,11 @@ def take_turns(contestants: dict[str, Contestant], rounds: int = ROUNDS) -> dict
     """
     results = {name: [] for name in contestants}
     order = list(contestants)
+    gc.freeze()  # what is there already is looked at no more: so a collection takes no second
     for seed in range(rounds):
-        for name in list(order):
+        if seed == FEW:
+            order = [name for name in order if name not in beside]
+        for name in order[:: -1 if seed % 2 else 1]:
             try:
                 results[name].append(one_run(contestants[name], seed))
             except NotInstalled as error:
@@ -86,6 +93,7 @@ def take_turns(contestants: dict[str, Contestant], rounds: int = ROUNDS) -> dict
             if isinstance(results[name], str):
                 order.remove(name)
         order = order[1:] + order[:1]
+    gc.unfreeze()
     return results
 
 
@@ -135,7 +143,7 @@ def compare(results: dict[str, Runs | str], ours: str, of: str = "seconds") -> l
             continue
         row = {"name": name, of: statistics.median(run[of] for run in runs)}
         if not isinstance(own, str):
-            row |= ratio_of([run[of] / mine[of] for run, mine in zip(runs, own, strict=True)])
+            row |= ratio_of([run[of] / mine[of] for run, mine in zip(runs, own, strict=False)])
         scores = {key for run in runs for key in run} - {"seconds", "processor", of}
         row |= {key: statistics.mean(run[key] for run in runs) for key in sorted(scores)}
         rows.append(row | {"runs": runs})

@@ -143,20 +143,20 @@ def reviews(count: int) -> tuple[list[str], np.ndarray]:
     return [row["text"] for row in rows[:count]], np.array([row["label"] for row in rows[:count]])
 
 
-def main(texts: int = 360, fewer: int = 160, rounds: int = ROUNDS) -> None:
+def main(texts: int = 200, fewer: int = 100, rounds: int = ROUNDS) -> None:
     kit = Kit()
     tokenizer = AutoTokenizer.from_pretrained(kit.model("stars"))
 
     def parts() -> Iterator[tuple[str, list[dict]]]:
         some, labels = reviews(texts)
         works = all_works(load_classifier(kit.model("stars")).eval(), tokenizer, some)
-        results = take_turns(contestants(works, labels), rounds)
+        results = take_turns(contestants(works, labels), rounds, beside=(EXACT, EXACT_LIMIT, ONNX, OURS_ONNX))
         yield f"kit stars, {texts} texts", compare(results, OURS)
         yield f"int8, kit stars, {texts} texts", compare({name: results[name] for name in (INT8, MANY)}, INT8)
         some, _ = reviews(fewer)
         works = all_works(new_model(0), tokenizer, some)
         kept = [OURS, LIMIT, ONE, MANY, OURS_ONNX, INT8]
-        results = take_turns(contestants({name: works[name] for name in kept}, None), rounds)
+        results = take_turns(contestants({name: works[name] for name in kept}, None), rounds, beside=(OURS_ONNX,))
         yield f"BERT 6 × 384, {fewer} texts", compare(results, OURS)
         yield f"int8, BERT 6 × 384, {fewer} texts", compare({name: results[name] for name in (INT8, MANY)}, INT8)
 

@@ -21,6 +21,6 @@ def task22m(num_rows: int, num_valid: int) -> Task:
     return replace(kit_task("reviews", num_rows, num_valid), new_model=new_model, lr=5e-5)
 
 
-def main(rows: int = 96, valid: int = 24, rounds: int = ROUNDS) -> None:
+def main(rows: int = 64, valid: int = 16, rounds: int = ROUNDS) -> None:
     results = take_turns(contestants(task22m(rows, valid), [OURS, STEPPED, LIMIT, DEFAULTS, BEST]), rounds)
     report("train22m", {f"BERT 6 × 384, {rows} reviews": compare(results, OURS)})

@@ -1,7 +1,6 @@
 """Who may log in: the names of a list. The first password that is typed for a name is its own from then on."""
 
 import asyncio
-import hashlib
 import hmac
 import json
 import os
@@ -13,8 +12,10 @@ from traitlets import Unicode
 
 from classroom.settings import names_in
 from ftcourse.engine.folders import written_whole
+from ftcourse.room.people import scrambled
 
 SHORTEST = 8
+COST = 2**14  # of a password: people choose them more carelessly than tokens are made
 
 
 class Passwords:
@@ -40,21 +41,16 @@ class Passwords:
         if name not in known:
             return len(password) >= SHORTEST and self.set(name, password)
         salt, kept = known[name].split(":")
-        return hmac.compare_digest(kept, scrambled(password, bytes.fromhex(salt)))
+        return hmac.compare_digest(kept, scrambled(password, bytes.fromhex(salt), COST))
 
     def set(self, name: str, password: str) -> bool:
         """Makes a password a name's."""
         salt = os.urandom(16)
-        known = self.read() | {name: f"{salt.hex()}:{scrambled(password, salt)}"}
+        known = self.read() | {name: f"{salt.hex()}:{scrambled(password, salt, COST)}"}
         only_mine = partial(os.open, mode=0o600)
         with written_whole(self.path) as part, open(part, "w", encoding="utf-8", opener=only_mine) as file:
             json.dump(known, file, indent=1)
         return True
-
-
-def scrambled(password: str, salt: bytes) -> str:
-    """A password as it is kept: so that who reads the file does not have it."""
-    return hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1).hex()
 
 
 class ListAuthenticator(Authenticator):

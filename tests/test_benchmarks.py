@@ -60,10 +60,10 @@ def test_the_difference_in_points_is_that_of_the_same_texts():
 # Turns
 
 
-def test_the_first_of_a_round_is_the_last_of_the_next():
+def test_the_order_moves_on_and_every_other_round_goes_backwards():
     order = []
     measure.take_turns({name: lambda seed, name=name: lambda: order.append((seed, name)) for name in "abc"}, rounds=4)
-    assert "".join(name for _, name in order) == "abcbcacababc"
+    assert "".join(name for _, name in order) == "abcacbcabcba"
     assert [seed for seed, _ in order] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
 
 
@@ -77,6 +77,8 @@ def test_a_contestant_that_fails_costs_the_others_nothing(capsys):
     results = measure.take_turns(contestants, rounds=2)
     assert [len(results[name]) for name in "ac"] == [2, 2]
     assert results["b"] == "failed: RuntimeError: lost" and "lost" in capsys.readouterr().err
+    few = measure.take_turns({"a": lambda seed: dict, "b": lambda seed: dict}, rounds=5, beside="b")
+    assert [len(few[name]) for name in "ab"] == [5, measure.FEW] and "ratio" in measure.compare(few, "a")[1]
     compared = {row["name"]: row for row in measure.compare(results, "a")}
     assert compared["b"]["note"] == "failed: RuntimeError: lost" and "ratio" in compared["c"]
     assert compared["d"]["note"] == "not installed: pip install dee"

@@ -6,7 +6,6 @@ broke off goes on with the wheels that it had.
 """
 
 import argparse
-import hashlib
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from string import Template
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name
 
+from ftcourse.engine.contents import bytes_hash
 from ftcourse.engine.fetch import MODELS, fetched
 from ftcourse.engine.folders import reason, written_whole
 from ftcourse.engine.messages import catalogue
@@ -158,11 +158,6 @@ def megabytes(count: int) -> str:
     return f"{count / 1e6:,.0f} MB"
 
 
-def digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def files_of(folder: Path) -> list[Path]:
     """The files of a stick in a fixed order, but for the list of their hashes."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / "SHA256SUMS")
@@ -219,7 +214,7 @@ def add_scripts(folder: Path, target: Target, installer: Path | None) -> None:
     if installer:
         (folder / "python").mkdir()
         file = Path(shutil.copy2(installer, folder / "python"))
-        about = {"file": f"python/{file.name}", "bytes": f"{file.stat().st_size:,}", "sha256": digest(file)}
+        about = {"file": f"python/{file.name}", "bytes": f"{file.stat().st_size:,}", "sha256": bytes_hash(file)}
     add_words(folder)
     files = files_of(folder)
     size = sum(path.stat().st_size for path in files) / 1e6
@@ -240,7 +235,7 @@ def add_scripts(folder: Path, target: Target, installer: Path | None) -> None:
 
 def add_hashes(folder: Path) -> None:
     """The list of hashes, as `sha256sum` writes and reads it."""
-    lines = [f"{digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in files_of(folder)]
+    lines = [f"{bytes_hash(path)}  {path.relative_to(folder).as_posix()}\n" for path in files_of(folder)]
     (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8", newline="\n")
 
 

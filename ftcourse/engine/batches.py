@@ -189,6 +189,19 @@ def tokens_at_once(device: torch.device | str, training: bool = False) -> int:
     return BATCH_TOKENS.get(torch.device(device).type, 16_384 if training else 32_768)
 
 
+CORE_TOKENS = {"no": 512, "bf16": 1024}  # that a core works on at once: as many as fit into its caches
+TOGETHER = 256  # tokens that are too few to be shared out
+
+
+def tokens_for_core(total: int, cores: int, precision: str) -> int:
+    """How many of so many tokens go through a model at once where each core has a batch to itself: each gets some.
+
+    >>> tokens_for_core(10_000, 2, "no"), tokens_for_core(640, 2, "no"), tokens_for_core(64, 2, "no")
+    (512, 400, 256)
+    """
+    return max(min(CORE_TOKENS[precision], 5 * total // (4 * cores)), TOGETHER)
+
+
 LONG = 256  # tokens; of longer rows fewer go through a model at once, since attention keeps something for each pair
 
 

@@ -1,7 +1,7 @@
 """Batches run through a model: their logits, losses and labels, in the order of the rows."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 
@@ -13,9 +13,19 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
-from ftcourse.engine.batches import Collate, pad_rows, quicker, token_batches, token_lengths, tokens_at_once
+from ftcourse.engine.batches import (
+    Collate,
+    pad_rows,
+    quicker,
+    token_batches,
+    token_lengths,
+    tokens_at_once,
+    tokens_for_core,
+)
 from ftcourse.engine.columns import IGNORED
-from ftcourse.engine.precision import faster_precision, in_half
+from ftcourse.engine.half import in_half
+from ftcourse.engine.precision import faster_precision
+from ftcourse.engine.threads import core_each, cores_for
 
 SHARE = ContextVar("share", default=(0, 1))  # of the rows that this process evaluates: its number, and of how many
 
@@ -86,11 +96,12 @@ def stack_rows(parts: Sequence[torch.Tensor]) -> np.ndarray:
     return (rows.float() if rows.is_floating_point() else rows).numpy()
 
 
-@torch.inference_mode()
 def batch_logits(
-    batches: Iterable[Mapping[str, torch.Tensor]], model: PreTrainedModel, precision: str = "no"
+    batches: Sequence[Mapping[str, torch.Tensor]], model: PreTrainedModel, precision: str = "no", cores: int = 1
 ) -> torch.Tensor:
     """The logits of all batches, shape (rows, num_labels), worked out in a precision: "no" for 32 bits, or "bf16".
+
+    So many `cores` have a batch each, at the same time; with 1, all cores share each batch.
 
     >>> from ftcourse.engine.models import load_classifier
     >>> from ftcourse.kit import Kit
@@ -98,12 +109,19 @@ def batch_logits(
     torch.Size([1, 5])
     """
     device = model.device
-    with in_half(model) if precision == "bf16" else nullcontext(model) as work:
-        parts = [
-            work(**{name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}).logits.float()
-            for batch in batches
-        ]
-    return torch.cat(parts)
+
+    def work(answer) -> list[torch.Tensor]:
+        @torch.inference_mode()
+        def logits(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+            batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+            return answer(**batch).logits.float()
+
+        if min(cores, len(batches)) < 2:
+            return [logits(batch) for batch in batches]
+        with core_each(logits, batches, cores) as found:
+            return [*found]
+
+    return torch.cat(in_half(model, work) if precision == "bf16" else work(model))
 
 
 def probabilities_of(logits: torch.Tensor, problem: str | None) -> torch.Tensor:
@@ -168,12 +186,19 @@ def encoded_probabilities(predictor, encoded: Mapping[str, list[list[int]]]) -> 
         one = {"input_ids": [tokenizer.pad_token_id or 0], "attention_mask": [1]}
         encoded = {name: [ids or one.get(name, [0]) for ids in column] for name, column in encoded.items()}
         lengths = [max(length, 1) for length in lengths]
-    most = getattr(model, "batch_tokens", None) or tokens_at_once(model.device)
-    batches = token_batches(lengths, predictor.batch_size, most)
+    most, cores = getattr(model, "batch_tokens", None) or tokens_at_once(model.device), cores_for(model)
+
+    def batches_for(precision: str) -> list[list[int]]:
+        few = tokens_for_core(sum(lengths), cores, precision) if cores > 1 else most
+        return token_batches(lengths, predictor.batch_size, few)
+
     if predictor.precision == "auto":
-        middle = pad_rows(encoded, batches[len(batches) // 2], tokenizer)
-        predictor.precision = faster_precision(partial(batch_logits, [middle], model), model.device)
-    logits = batch_logits((pad_rows(encoded, rows, tokenizer) for rows in batches), model, predictor.precision)
+        batches = batches_for("no")
+        some = [pad_rows(encoded, batches[len(batches) // 2], tokenizer)] * min(cores, len(batches))
+        predictor.precision = faster_precision(partial(batch_logits, some, model, cores=cores), model.device)
+    batches = batches_for(predictor.precision)
+    padded = [pad_rows(encoded, rows, tokenizer) for rows in batches]
+    logits = batch_logits(padded, model, predictor.precision, cores)
     probabilities = np.zeros(logits.shape, dtype=np.float32)
     probabilities[[row for rows in batches for row in rows]] = (
         probabilities_of(logits, model.config.problem_type).cpu().numpy()

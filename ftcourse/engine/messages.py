@@ -10,6 +10,7 @@ from pathlib import Path
 
 CATALOGUES = Path(__file__).parents[1] / "catalogues"
 VARIABLE = "FTCOURSE_LANG"
+RIGHT_TO_LEFT = ("ar",)  # languages that are written so
 
 
 def language() -> str:

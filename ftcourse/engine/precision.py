@@ -3,21 +3,20 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list, send_to_device
 from datasets import Dataset
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from ftcourse.engine.batches import Collate, token_lengths
 from ftcourse.engine.columns import ROW_WEIGHT
-from ftcourse.engine.processes import fresh_accelerator, is_out_of_memory, modes_kept
+from ftcourse.engine.processes import fresh_accelerator, modes_kept
 
 
 def faster_precision(work: Callable[[str], object], device: torch.device, repeats: int = 4) -> str:
@@ -37,46 +36,6 @@ def faster_precision(work: Callable[[str], object], device: torch.device, repeat
             torch.accelerator.synchronize()
         best[precision] = min(best[precision], time.perf_counter() - started)
     return "bf16" if best["bf16"] < 0.9 * best["no"] else "no"
-
-
-LARGE_TABLE = 1_000_000  # numbers in a table of vectors, from which only the rows that are looked up are rounded
-
-
-@contextmanager
-def in_half(model: torch.nn.Module) -> Iterator[Callable]:
-    """A function that answers as the model does, in "bf16": its weights are rounded once, not for each batch.
-
-    Where a model does not bear that, the function answers in the mixed precision of `torch.autocast`.
-
-    >>> with torch.inference_mode(), in_half(torch.nn.Linear(2, 1)) as work:
-    ...     work(input=torch.ones(1, 2)).dtype
-    torch.bfloat16
-    """
-    tables = [part for part in model.modules() if isinstance(part, torch.nn.Embedding)]
-    tables = [part for part in tables if part.weight.numel() >= LARGE_TABLE]
-    kept = {id(part.weight) for part in tables}
-    weights = {name: weight for name, weight in model.named_parameters() if weight.dtype == torch.float32}
-    half = {name: weight.bfloat16() for name, weight in weights.items() if id(weight) not in kept}
-    hooks = [part.register_forward_hook(lambda part, given, vectors: vectors.bfloat16()) for part in tables]
-
-    def work(**batch):
-        with torch.autocast(model.device.type if hasattr(model, "device") else "cpu", torch.bfloat16):
-            if half:
-                try:
-                    return functional_call(model, half, kwargs=batch)
-                except RuntimeError as error:  # layers that want one type of numbers throughout
-                    if is_out_of_memory(error):
-                        raise
-                    half.clear()
-                    while hooks:
-                        hooks.pop().remove()
-            return model(**batch)
-
-    try:
-        yield work
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def quick_attention(device: torch.device, precision: str | None) -> AbstractContextManager:

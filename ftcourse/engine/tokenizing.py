@@ -1,14 +1,12 @@
 """Texts made into ids on the way to a model: quickly, cut off, and the next ones while the model is busy."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import torch
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import PaddingStrategy, TruncationStrategy
 
+from ftcourse.engine.threads import ahead, spare_cores
 from ftcourse.engine.windows import TOKEN, pieces, windows_of
 
 
@@ -82,43 +80,6 @@ def cut_off(texts: Sequence, tokenizer: PreTrainedTokenizerBase, max_length: int
     if all(full or short == text for full, short, text in zip(filled, some, texts, strict=True)):
         return encoded
     return encode(tokenizer, texts, max_length)
-
-
-@contextmanager
-def ahead(work: Callable, items: Iterable) -> Iterator[Iterator]:
-    """What `work` makes of each item, in their order; while one is looked at, a thread works on the next.
-
-    On leaving the thread is gone, whatever happened. What `work` raises is raised where its result would have come.
-
-    >>> with ahead(len, ["a", "bc"]) as lengths:
-    ...     [*lengths]
-    [1, 2]
-    """
-
-    def results() -> Iterator:
-        jobs = []
-        for item in items:
-            jobs.append(pool.submit(work, item))
-            if len(jobs) > 1:
-                yield jobs.pop(0).result()
-        for job in jobs:
-            yield job.result()
-
-    with ThreadPoolExecutor(1, "ahead") as pool:
-        try:
-            yield results()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def spare_cores(device: torch.device) -> bool:
-    """Whether there are processor cores that a model on this device leaves alone.
-
-    >>> spare_cores(torch.device("meta"))
-    True
-    """
-    free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return device.type != "cpu" or free > torch.get_num_threads()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ftcourse.engine.answers import neutral
 from ftcourse.engine.folders import written_whole
-from ftcourse.engine.messages import language, message, speaking, trouble
+from ftcourse.engine.messages import RIGHT_TO_LEFT, language, message, speaking, trouble
 from ftcourse.grading.judge import ALL_FENCES, Judge, Verdicts
 from ftcourse.grading.notebooks import ELSEWHERE, OPEN_POINTS, POINTS, HandedIn, answer_names, hand_in
 
@@ -117,7 +117,7 @@ def write_page(path: Path, verdicts: Verdicts) -> None:
         if one.open:
             items += f"<li><p>{html.escape(say('open_by_hand', of=OPEN_POINTS))}</p></li>"
         title = html.escape(f"{one.chapter} · {one.learner}")
-        side = "rtl" if one.lang == "ar" else "ltr"
+        side = "rtl" if one.lang in RIGHT_TO_LEFT else "ltr"
     path.parent.mkdir(parents=True, exist_ok=True)
     style = "body{font:1rem/1.6 sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}li{margin:1rem 0}"
     style += ".right{color:#1a7f37}.wrong{color:#b35900}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ftcourse.engine.checks import LANGS
 from ftcourse.engine.folders import reason, written_whole
-from ftcourse.engine.messages import message, trouble
+from ftcourse.engine.messages import RIGHT_TO_LEFT, message, trouble
 
 PACKAGE = Path(__file__).parents[1]
 SCHEMA = 3  # of nbgrader's metadata
@@ -110,7 +110,7 @@ def demanding(check: str) -> str:
 
 def sided(lang: str, text: str) -> str:
     """Markdown from right to left, where the language is written so."""
-    return f'<div dir="rtl">\n\n{text}\n\n</div>' if lang == "ar" else text
+    return f'<div dir="rtl">\n\n{text}\n\n</div>' if lang in RIGHT_TO_LEFT else text
 
 
 def make_assignment(chapter: str, lang: str) -> dict:

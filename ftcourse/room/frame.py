@@ -5,9 +5,8 @@ from html import escape
 from starlette.requests import Request
 
 from ftcourse.engine.checks import LANGS
-from ftcourse.engine.messages import message
+from ftcourse.engine.messages import RIGHT_TO_LEFT, message
 
-RIGHT_TO_LEFT = ("ar",)
 LANGUAGES = {"en": "English", "ar": "العربية", "zh": "简体中文", "zh-Hant": "繁體中文"}
 TAIWAN = ("zh-hant", "zh-tw", "zh-hk", "zh-mo")
 # Nothing is fetched from elsewhere, and nothing runs.

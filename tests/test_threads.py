@@ -1,0 +1,177 @@
+"""Batches on cores of their own, and weights rounded once: the same answers, and nothing left behind."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from ftcourse.engine import forward, half, threads
+from ftcourse.engine.half import in_half
+from ftcourse.engine.models import load_classifier, load_tokenizer
+from ftcourse.inference import Predictor
+from ftcourse.kit import Kit
+
+TEXTS = [f"{start} {' and soup' * number}" for number in range(40) for start in ("Good", "Awful", "So so")]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_tokenizer(Kit().model("stars"))
+
+
+@pytest.fixture
+def model():
+    return load_classifier(Kit().model("stars")).eval()
+
+
+@pytest.fixture
+def two_cores():
+    torch.set_num_threads(2)
+
+
+def ahead_threads() -> list[str]:
+    return [one.name for one in threading.enumerate() if one.name.startswith("ahead")]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, MemoryError])
+def test_whatever_happens_no_thread_is_left(error):
+    def work(item):
+        if item == 3:
+            raise error
+        return item, threading.current_thread().name
+
+    seen = []
+    with pytest.raises(error), threads.ahead(work, range(9)) as found:
+        for item, name in found:
+            seen.append(item)
+            assert name.startswith("ahead") and ahead_threads()
+    assert seen == [0, 1, 2] and not ahead_threads()
+    with pytest.raises(error), threads.ahead(lambda item: item, range(9)) as found:  # where the model fails
+        for item in found:
+            if item == 4:
+                raise error
+    assert not ahead_threads()
+
+
+def test_batches_on_cores_of_their_own_give_the_answers_of_one_after_the_other(
+    model, tokenizer, two_cores, monkeypatch
+):
+    expected = Predictor(model, tokenizer).predict(TEXTS).probabilities
+    places, logits = set(), forward.core_each
+    monkeypatch.setattr(forward, "core_each", lambda *given: places.add(given[2]) or logits(*given))
+    for precision, close in (("no", 1e-5), ("bf16", 0.05)):
+        found = Predictor(model, tokenizer, precision=precision).predict(TEXTS).probabilities
+        assert 0 < np.abs(found - expected).max() < close or precision == "no" and np.allclose(found, expected)
+    assert places == {2} and torch.get_num_threads() == 2 and not ahead_threads()
+    monkeypatch.setattr(forward, "cores_for", lambda model: 1)
+    assert np.allclose(Predictor(model, tokenizer).predict(TEXTS).probabilities, expected, atol=1e-5)
+
+
+def test_a_thread_that_comes_later_has_all_cores_again(two_cores):
+    with threads.core_each(lambda item: torch.get_num_threads(), range(4), 2) as found:
+        assert [*found] == [1] * 4
+    later = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert later == [2] and torch.get_num_threads() == 2
+
+
+def test_what_goes_wrong_in_one_core_is_told_and_leaves_all_as_it_was(model, tokenizer, two_cores):
+    model.resize_token_embeddings(10)  # so that most tokens have no vector
+    with pytest.raises(IndexError):
+        Predictor(model, tokenizer, precision="bf16").predict(TEXTS)
+    assert torch.get_num_threads() == 2 and not ahead_threads()
+    assert not any(part._forward_hooks for part in model.modules())
+
+
+def test_whoever_listens_hears_one_batch_after_the_other(model, tokenizer, two_cores):
+    assert threads.cores_for(model) == 2
+    heard = []
+    model.register_forward_hook(lambda *_: heard.append(threading.current_thread() is threading.main_thread()))
+    assert threads.cores_for(model) == 1
+    Predictor(model, tokenizer).predict(TEXTS * 3)
+    assert len(heard) > 1 and all(heard)
+
+
+def test_a_compiled_model_and_one_core_work_on_one_batch(model):
+    torch.set_num_threads(1)
+    assert threads.cores_for(model) == 1
+    torch.set_num_threads(2)
+    model.bert.compile(backend="eager")
+    assert threads.cores_for(model) == 1
+
+
+def test_weights_rounded_once_answer_as_a_model_in_half_precision_and_leave_it_as_it_was(model, tokenizer):
+    batch = tokenizer(TEXTS[:3], return_tensors="pt", padding=True)
+    assert half.large_tables(model)  # which are not rounded whole
+    with torch.inference_mode():
+        exact = model(**batch).logits
+        found = in_half(model, lambda answer: answer(**batch).logits)
+        assert found.dtype == torch.bfloat16 and model(**batch).logits.equal(exact)
+        assert torch.allclose(found, model.to(torch.bfloat16)(**batch).logits)
+    assert not any(part._forward_hooks for part in model.modules())
+
+
+def step(model) -> None:
+    """One of the fused optimizer, which PyTorch does not count as a change."""
+    model(input_ids=torch.tensor([[2, 9, 3]]), labels=torch.tensor([1])).loss.backward()
+    torch.optim.AdamW(model.parameters(), fused=True).step()
+    model.zero_grad()
+
+
+@torch.no_grad()
+def one_number(model) -> None:
+    model.classifier.weight[1, 7] += 1
+
+
+CHANGES = {
+    "a step": step,
+    "one number": one_number,
+    "through .data": lambda model: model.classifier.weight.data.mul_(2),
+    "other weights": lambda model: model.load_state_dict({name: 2 * w for name, w in model.state_dict().items()}),
+    "another place": lambda model: setattr(model.classifier.weight, "data", model.classifier.weight.data * 2),
+    "a new layer": lambda model: setattr(model, "classifier", torch.nn.Linear(384, 5)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_weights_that_have_changed_are_rounded_again(change, model, tokenizer):
+    predictor = Predictor(model, tokenizer, precision="bf16")
+    before, kept = predictor.predict(TEXTS).probabilities, half.rounded(model)
+    assert half.rounded(model) is kept
+    CHANGES[change](model)
+    found = predictor.predict(TEXTS).probabilities
+    expected = Predictor(model, tokenizer).predict(TEXTS).probabilities
+    assert half.rounded(model) is not kept
+    assert 3 * np.abs(found - expected).mean() < np.abs(found - before).mean()
+
+
+def test_rounded_weights_go_with_their_model():
+    layer = torch.nn.Linear(4, 4)
+    half.rounded(layer)
+    number = len(half.KEPT)
+    del layer
+    gc.collect()
+    assert len(half.KEPT) < number
+
+
+class Strict(torch.nn.Linear):
+    """A layer that wants its weights in 32 bits."""
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        rows = torch.arange(len(self.weight))
+        return super().forward(vectors) + 0 * torch.zeros(self.weight.shape).index_copy_(0, rows, self.weight).sum()
+
+
+def test_a_model_that_wants_one_type_of_numbers_answers_in_mixed_precision(model, tokenizer):
+    expected = Predictor(model, tokenizer).predict(TEXTS).probabilities
+    strict = Strict(model.config.hidden_size, model.config.num_labels)
+    strict.load_state_dict(model.classifier.state_dict())
+    model.classifier = strict
+    found = Predictor(model, tokenizer, precision="bf16").predict(TEXTS).probabilities
+    assert 0 < np.abs(found - expected).max() < 0.05
+    assert half.KEPT[model] is None  # and is not tried again
+    assert np.array_equal(Predictor(model, tokenizer, precision="bf16").predict(TEXTS).probabilities, found)
