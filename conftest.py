@@ -1,5 +1,6 @@
 """What several test modules share."""
 
+import gc
 import os
 
 import matplotlib.pyplot as plt
@@ -28,6 +29,12 @@ def refuse(event, arguments):
 import sys
 sys.addaudithook(refuse)
 '''
+
+
+def pytest_collection_finish(session):
+    """No collection of garbage looks again through what was imported, which stays to the end: that takes a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

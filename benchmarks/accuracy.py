@@ -37,7 +37,7 @@ def theirs(rows: Dataset, names: list[str], seed: int, epochs: int) -> Callable[
     return work
 
 
-def main(rows: int = 240, epochs: int = 3, seeds: int = SEEDS, test_rows: int = TEST) -> None:
+def main(rows: int = 120, epochs: int = 3, seeds: int = SEEDS, test_rows: int = TEST) -> None:
     def parts() -> Iterator[tuple[str, list[dict]]]:
         task, methods = FewTask(rows, test_rows), {OURS: ours, DEFAULTS: theirs}
         found = {name: partial(turn, task, partial(method, epochs=epochs)) for name, method in methods.items()}

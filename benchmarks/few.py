@@ -33,7 +33,7 @@ from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig, train
 
-SEEDS, TEST = 3, 1000
+SEEDS, TEST, PAIRS = 3, 1000, 2
 TUNED, FROZEN, TFIDF, FASTTEXT = "full tuning", "frozen vectors", "TF-IDF, LinearSVC", "fastText-like"
 SETFIT = "SetFit, {} pairs a row"
 Classifier = Callable[[list[str]], np.ndarray]  # numbers of labels for texts
@@ -227,7 +227,9 @@ def rows_of(results: dict, right: dict[str, list], ours: str) -> list[dict]:
     return rows
 
 
-def main(pairs: tuple[int, ...] = (5,), rows: int = 100, seeds: int = SEEDS, test_rows: int = TEST, name: str = "few"):
+def main(
+    pairs: tuple[int, ...] = (PAIRS,), rows: int = 100, seeds: int = SEEDS, test_rows: int = TEST, name: str = "few"
+):
     def parts() -> Iterator[tuple[str, list[dict]]]:
         task = FewTask(rows, test_rows)
         results = take_turns(contestants(task, pairs), seeds)

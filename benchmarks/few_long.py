@@ -2,6 +2,8 @@
 
 from benchmarks.few import main as few_main
 
+MANY = 20
+
 
 def main() -> None:
-    few_main(pairs=(20,), name="few_long")
+    few_main(pairs=(MANY,), name="few_long")

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import predict, training
-from benchmarks.few import FROZEN, SETFIT
+from benchmarks.few import FROZEN, PAIRS, SETFIT
+from benchmarks.few_long import MANY
 from benchmarks.measure import results_of
+from benchmarks.memory import ROWS, TIMES
 from benchmarks.pictures import draw_few, draw_growth
 
 README = Path(__file__).parent / "README.md"
@@ -65,13 +67,13 @@ FIGURES = [
     *for_both("int8 `predict` / float32 `pipeline(batch_size=32)`", *INT8, predict.MANY, 4),
     Figure("`predict` / ONNX Runtime, batches of 32, kit stars", *PREDICT[0], predict.ONNX),
     Figure("2 processes / 1 process", "processes", "", "1 process", 1.75),
-    Figure("peak memory at 100 times the rows, `train`", "memory", "train", "20,000 rows", at_most=1.1),
-    Figure("the same, `predict`", "memory", "predict", "20,000 rows", at_most=1.1),
+    Figure("peak memory at 100 times the rows, `train`", "memory", "train", f"{TIMES * ROWS:,} rows", at_most=1.1),
+    Figure("the same, `predict`", "memory", "predict", f"{TIMES * ROWS:,} rows", at_most=1.1),
     Figure("accuracy, `train` less `Trainer`", "accuracy", "", training.DEFAULTS, -1, value="points", unit=" points"),
     Figure("100 labels: full tuning less frozen vectors", "few", "", FROZEN, 0, value="points", unit=" points"),
     *(
         Figure(f"100 labels: full tuning less {name}", benchmark, "", name, 0, value="points", unit=" points")
-        for benchmark, name in (("few", SETFIT.format(5)), ("few_long", SETFIT.format(20)))
+        for benchmark, name in (("few", SETFIT.format(PAIRS)), ("few_long", SETFIT.format(MANY)))
     ),
 ]
 

@@ -20,7 +20,7 @@ from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig, train
 
-ROWS, TIMES = 200, 100
+ROWS, TIMES = 100, 100
 
 
 def tiny_model(num_labels: int = 5) -> BertForSequenceClassification:

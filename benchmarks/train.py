@@ -28,6 +28,6 @@ def kit_task(name: str, num_rows: int, num_valid: int, epochs: int = 1) -> Task:
     return Task(new_model, tokenizer, data["train"], data["validation"], epochs)
 
 
-def main(data: str = "reviews", rivals: list[str] = RIVALS, rows: int = 96, valid: int = 24, rounds: int = ROUNDS):
+def main(data: str = "reviews", rivals: list[str] = RIVALS, rows: int = 80, valid: int = 20, rounds: int = ROUNDS):
     results = take_turns(contestants(kit_task(data, rows, valid), rivals), rounds, beside=(NAIVE, KERAS))
     report("train" if data == "reviews" else f"train_{data}", {f"kit encoder, {rows} {data}": compare(results, OURS)})
