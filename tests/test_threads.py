@@ -55,22 +55,29 @@ def test_whatever_happens_no_thread_is_left(error):
     assert not ahead_threads()
 
 
-def test_batches_on_cores_of_their_own_give_the_answers_of_one_after_the_other(
-    model, tokenizer, two_cores, monkeypatch
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_batches_at_the_same_time_give_the_answers_of_one_after_the_other(
+    precision, model, tokenizer, two_cores, monkeypatch
 ):
-    expected = Predictor(model, tokenizer).predict(TEXTS).probabilities
-    places, logits = set(), forward.core_each
-    monkeypatch.setattr(forward, "core_each", lambda *given: places.add(given[2]) or logits(*given))
-    for precision, close in (("no", 1e-5), ("bf16", 0.05)):
-        found = Predictor(model, tokenizer, precision=precision).predict(TEXTS).probabilities
-        assert 0 < np.abs(found - expected).max() < close or precision == "no" and np.allclose(found, expected)
-    assert places == {2} and torch.get_num_threads() == 2 and not ahead_threads()
-    monkeypatch.setattr(forward, "cores_for", lambda model: 1)
-    assert np.allclose(Predictor(model, tokenizer).predict(TEXTS).probabilities, expected, atol=1e-5)
+    apart, used = forward.apart, []
+    monkeypatch.setattr(forward, "apart", lambda *given: used.append(given[2]) or apart(*given))
+    predictor = Predictor(model, tokenizer, precision=precision)
+    found = predictor.predict(TEXTS).probabilities
+    assert used == [2] and torch.get_num_threads() == 2 and not ahead_threads()
+    monkeypatch.setattr(forward, "batches_at_once", lambda model: 1)
+    expected = predictor.predict(TEXTS).probabilities
+    assert used == [2] and np.allclose(found, expected, atol={"no": 1e-5, "bf16": 0.05}[precision])
+
+
+def test_many_cores_are_shared_out_among_eight_batches():
+    torch.set_num_threads(16)
+    assert threads.batches_at_once(torch.nn.Linear(1, 1)) == 8
+    with threads.apart(lambda item: torch.get_num_threads(), range(9), 8) as found:
+        assert [*found] == [2] * 9
 
 
 def test_a_thread_that_comes_later_has_all_cores_again(two_cores):
-    with threads.core_each(lambda item: torch.get_num_threads(), range(4), 2) as found:
+    with threads.apart(lambda item: torch.get_num_threads(), range(4), 2) as found:
         assert [*found] == [1] * 4
     later = []
     thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
@@ -88,20 +95,20 @@ def test_what_goes_wrong_in_one_core_is_told_and_leaves_all_as_it_was(model, tok
 
 
 def test_whoever_listens_hears_one_batch_after_the_other(model, tokenizer, two_cores):
-    assert threads.cores_for(model) == 2
+    assert threads.batches_at_once(model) == 2
     heard = []
     model.register_forward_hook(lambda *_: heard.append(threading.current_thread() is threading.main_thread()))
-    assert threads.cores_for(model) == 1
+    assert threads.batches_at_once(model) == 1
     Predictor(model, tokenizer).predict(TEXTS * 3)
     assert len(heard) > 1 and all(heard)
 
 
 def test_a_compiled_model_and_one_core_work_on_one_batch(model):
     torch.set_num_threads(1)
-    assert threads.cores_for(model) == 1
+    assert threads.batches_at_once(model) == 1
     torch.set_num_threads(2)
     model.bert.compile(backend="eager")
-    assert threads.cores_for(model) == 1
+    assert threads.batches_at_once(model) == 1
 
 
 def test_weights_rounded_once_answer_as_a_model_in_half_precision_and_leave_it_as_it_was(model, tokenizer):

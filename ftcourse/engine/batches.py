@@ -193,13 +193,13 @@ CORE_TOKENS = {"no": 512, "bf16": 1024}  # that a core works on at once: as many
 TOGETHER = 256  # tokens that are too few to be shared out
 
 
-def tokens_for_core(total: int, cores: int, precision: str) -> int:
-    """How many of so many tokens go through a model at once where each core has a batch to itself: each gets some.
+def tokens_apart(total: int, at_once: int, precision: str) -> int:
+    """How many of `total` tokens make a batch, where several batches are worked on at once: so that there are several.
 
-    >>> tokens_for_core(10_000, 2, "no"), tokens_for_core(640, 2, "no"), tokens_for_core(64, 2, "no")
+    >>> tokens_apart(10_000, 2, "no"), tokens_apart(640, 2, "no"), tokens_apart(64, 2, "no")
     (512, 400, 256)
     """
-    return max(min(CORE_TOKENS[precision], 5 * total // (4 * cores)), TOGETHER)
+    return max(min(CORE_TOKENS[precision], 5 * total // (4 * at_once)), TOGETHER)
 
 
 LONG = 256  # tokens; of longer rows fewer go through a model at once, since attention keeps something for each pair

@@ -19,13 +19,13 @@ from ftcourse.engine.batches import (
     quicker,
     token_batches,
     token_lengths,
+    tokens_apart,
     tokens_at_once,
-    tokens_for_core,
 )
 from ftcourse.engine.columns import IGNORED
 from ftcourse.engine.half import in_half
 from ftcourse.engine.precision import faster_precision
-from ftcourse.engine.threads import core_each, cores_for
+from ftcourse.engine.threads import apart, batches_at_once
 
 SHARE = ContextVar("share", default=(0, 1))  # of the rows that this process evaluates: its number, and of how many
 
@@ -97,11 +97,11 @@ def stack_rows(parts: Sequence[torch.Tensor]) -> np.ndarray:
 
 
 def batch_logits(
-    batches: Sequence[Mapping[str, torch.Tensor]], model: PreTrainedModel, precision: str = "no", cores: int = 1
+    batches: Sequence[Mapping[str, torch.Tensor]], model: PreTrainedModel, precision: str = "no", at_once: int = 1
 ) -> torch.Tensor:
     """The logits of all batches, shape (rows, num_labels), worked out in a precision: "no" for 32 bits, or "bf16".
 
-    So many `cores` have a batch each, at the same time; with 1, all cores share each batch.
+    So many go through the model `at_once`, each on cores of its own; with 1, all cores share each batch.
 
     >>> from ftcourse.engine.models import load_classifier
     >>> from ftcourse.kit import Kit
@@ -116,9 +116,9 @@ def batch_logits(
             batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
             return answer(**batch).logits.float()
 
-        if min(cores, len(batches)) < 2:
+        if min(at_once, len(batches)) < 2:
             return [logits(batch) for batch in batches]
-        with core_each(logits, batches, cores) as found:
+        with apart(logits, batches, at_once) as found:
             return [*found]
 
     return torch.cat(in_half(model, work) if precision == "bf16" else work(model))
@@ -186,19 +186,19 @@ def encoded_probabilities(predictor, encoded: Mapping[str, list[list[int]]]) -> 
         one = {"input_ids": [tokenizer.pad_token_id or 0], "attention_mask": [1]}
         encoded = {name: [ids or one.get(name, [0]) for ids in column] for name, column in encoded.items()}
         lengths = [max(length, 1) for length in lengths]
-    most, cores = getattr(model, "batch_tokens", None) or tokens_at_once(model.device), cores_for(model)
+    most, at_once = getattr(model, "batch_tokens", None) or tokens_at_once(model.device), batches_at_once(model)
 
     def batches_for(precision: str) -> list[list[int]]:
-        few = tokens_for_core(sum(lengths), cores, precision) if cores > 1 else most
-        return token_batches(lengths, predictor.batch_size, few)
+        some = tokens_apart(sum(lengths), at_once, precision) if at_once > 1 else most
+        return token_batches(lengths, predictor.batch_size, some)
 
     if predictor.precision == "auto":
         batches = batches_for("no")
-        some = [pad_rows(encoded, batches[len(batches) // 2], tokenizer)] * min(cores, len(batches))
-        predictor.precision = faster_precision(partial(batch_logits, some, model, cores=cores), model.device)
+        some = [pad_rows(encoded, batches[len(batches) // 2], tokenizer)] * min(at_once, len(batches))
+        predictor.precision = faster_precision(partial(batch_logits, some, model, at_once=at_once), model.device)
     batches = batches_for(predictor.precision)
     padded = [pad_rows(encoded, rows, tokenizer) for rows in batches]
-    logits = batch_logits(padded, model, predictor.precision, cores)
+    logits = batch_logits(padded, model, predictor.precision, at_once)
     probabilities = np.zeros(logits.shape, dtype=np.float32)
     probabilities[[row for rows in batches for row in rows]] = (
         probabilities_of(logits, model.config.problem_type).cpu().numpy()

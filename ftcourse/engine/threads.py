@@ -1,4 +1,4 @@
-"""Work in threads: the next item while one is looked at, or several items at once, with a core for each."""
+"""Work in threads: the next item while one is looked at, or several items at once, each on cores of its own."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -38,16 +38,17 @@ def ahead(work: Callable, items: Iterable, threads: int = 1, begin: Callable = i
 
 
 @contextmanager
-def core_each(work: Callable, items: Iterable, cores: int) -> Iterator[Iterator]:
-    """As `ahead`, in so many threads; PyTorch takes one core for what each of them does.
+def apart(work: Callable, items: Iterable, threads: int) -> Iterator[Iterator]:
+    """As `ahead`, in so many threads; PyTorch shares its cores out among what they do.
 
-    >>> with core_each(lambda item: torch.get_num_threads(), range(3), 2) as cores:
+    >>> torch.set_num_threads(2)
+    >>> with apart(lambda item: torch.get_num_threads(), range(3), 2) as cores:
     ...     [*cores]
     [1, 1, 1]
     """
     number = torch.get_num_threads()
     try:
-        with ahead(work, items, cores, partial(torch.set_num_threads, 1)) as found:
+        with ahead(work, items, threads, partial(torch.set_num_threads, max(number // threads, 1))) as found:
             yield found
     finally:
         torch.set_num_threads(number)  # of this thread it still is; of those that come, it is again
@@ -63,17 +64,20 @@ def by_thread() -> bool:
     return "parallel backend: OpenMP" in torch.__config__.parallel_info()
 
 
-def cores_for(model: torch.nn.Module) -> int:
-    """How many batches may go through a model at once, each on a core of its own: 1 where all cores share each batch.
+AT_ONCE = 8  # batches: more would wait for Python, which runs in one thread at a time
 
-    That is faster, since no core ever waits for another. Not so on a graphics card, for a compiled model, and where
-    hooks listen, which may count on one batch at a time.
 
-    >>> cores_for(torch.nn.Linear(1, 1)) in (1, torch.get_num_threads())
+def batches_at_once(model: torch.nn.Module) -> int:
+    """How many batches may go through a model at once, each on cores of its own: 1 where all cores share each batch.
+
+    More are faster, since cores that share a batch wait for each other after every operation. Not so on a graphics
+    card, for a compiled model, and where hooks listen, which may count on one batch at a time.
+
+    >>> batches_at_once(torch.nn.Linear(1, 1)) <= torch.get_num_threads()
     True
     >>> layer = torch.nn.Linear(1, 1)
     >>> _ = layer.register_forward_hook(print)
-    >>> cores_for(layer)
+    >>> batches_at_once(layer)
     1
     """
     parts = [*model.modules()]
@@ -84,7 +88,7 @@ def cores_for(model: torch.nn.Module) -> int:
     weight = next(model.parameters(), None)
     if alone or weight is None or weight.device.type != "cpu" or not by_thread():
         return 1
-    return torch.get_num_threads()
+    return min(torch.get_num_threads(), AT_ONCE)
 
 
 def spare_cores(device: torch.device) -> bool:
