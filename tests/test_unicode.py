@@ -58,12 +58,16 @@ def test_predict_answers_or_says_what_is_wrong(texts):
         assert len(answers.labels) == len(texts) and np.isfinite(answers.probabilities).all()
 
 
+@cache
+def tokenizer_of_kit():
+    return AutoTokenizer.from_pretrained(Kit().model("encoder"))
+
+
 @SLOW
 @given(TEXTS)
 def test_show_tokens_answers_or_says_what_is_wrong(text):
-    tokenizer = AutoTokenizer.from_pretrained(Kit().model("encoder"))
     try:
-        view = show_tokens(tokenizer, [text])
+        view = show_tokens(tokenizer_of_kit(), [text])
     except ValueError as error:
         assert "half a character" in str(error)
     else:
