@@ -1,6 +1,6 @@
 """Batches run through a model: their logits, losses and labels, in the order of the rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -97,28 +97,30 @@ def stack_rows(parts: Sequence[torch.Tensor]) -> np.ndarray:
 
 
 def batch_logits(
-    batches: Sequence[Mapping[str, torch.Tensor]], model: PreTrainedModel, precision: str = "no", at_once: int = 1
+    parts: Sequence, batch_of: Callable, model: PreTrainedModel, precision: str = "no", at_once: int = 1
 ) -> torch.Tensor:
     """The logits of all batches, shape (rows, num_labels), worked out in a precision: "no" for 32 bits, or "bf16".
 
-    So many go through the model `at_once`, each on cores of its own; with 1, all cores share each batch.
+    `batch_of` makes a batch of each part. So many go through the model `at_once`, each on cores of its own; with 1, all
+    cores share each batch.
 
     >>> from ftcourse.engine.models import load_classifier
     >>> from ftcourse.kit import Kit
-    >>> batch_logits([{"input_ids": torch.tensor([[2, 3]])}], load_classifier(Kit("en").model("stars"))).shape
-    torch.Size([1, 5])
+    >>> model = load_classifier(Kit("en").model("stars"))
+    >>> batch_logits([[2, 9, 3], [2, 3]], lambda ids: {"input_ids": torch.tensor([ids])}, model).shape
+    torch.Size([2, 5])
     """
     device = model.device
 
     def work(answer) -> list[torch.Tensor]:
         @torch.inference_mode()
-        def logits(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-            batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+        def logits(part) -> torch.Tensor:
+            batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch_of(part).items()}
             return answer(**batch).logits.float()
 
-        if min(at_once, len(batches)) < 2:
-            return [logits(batch) for batch in batches]
-        with apart(logits, batches, at_once) as found:
+        if min(at_once, len(parts)) < 2:
+            return [logits(part) for part in parts]
+        with apart(logits, parts, at_once) as found:
             return [*found]
 
     return torch.cat(in_half(model, work) if precision == "bf16" else work(model))
@@ -192,13 +194,14 @@ def encoded_probabilities(predictor, encoded: Mapping[str, list[list[int]]]) -> 
         some = tokens_apart(sum(lengths), at_once, precision) if at_once > 1 else most
         return token_batches(lengths, predictor.batch_size, some)
 
+    batch_of = partial(pad_rows, encoded, tokenizer=tokenizer)
     if predictor.precision == "auto":
         batches = batches_for("no")
-        some = [pad_rows(encoded, batches[len(batches) // 2], tokenizer)] * min(at_once, len(batches))
-        predictor.precision = faster_precision(partial(batch_logits, some, model, at_once=at_once), model.device)
+        some = [batches[len(batches) // 2]] * min(at_once, len(batches))
+        work = partial(batch_logits, some, batch_of, model, at_once=at_once)
+        predictor.precision = faster_precision(work, model.device)
     batches = batches_for(predictor.precision)
-    padded = [pad_rows(encoded, rows, tokenizer) for rows in batches]
-    logits = batch_logits(padded, model, predictor.precision, at_once)
+    logits = batch_logits(batches, batch_of, model, predictor.precision, at_once)
     probabilities = np.zeros(logits.shape, dtype=np.float32)
     probabilities[[row for rows in batches for row in rows]] = (
         probabilities_of(logits, model.config.problem_type).cpu().numpy()
