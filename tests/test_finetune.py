@@ -14,12 +14,14 @@ import pandas as pd
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict
+from huggingface_hub import constants
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, EvalPrediction, pipeline
 
 from ftcourse import finetune as chapter
 from ftcourse.engine.cleaning import label_order, prepare, row_keys, sort_rows
 from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import MARK
+from ftcourse.engine.hub import OFFLINE_SWITCHES, not_waiting
 from ftcourse.engine.report import load_report
 from ftcourse.engine.tables import plain_texts
 from ftcourse.inference import Predictor
@@ -513,14 +515,32 @@ def test_a_mark_at_the_start_tells_the_encoding(tmp_path, mark):
 
 
 def test_a_name_on_a_hub_that_cannot_be_reached_is_told_at_once(call, frame, monkeypatch):
+    """The libraries would ask again and again, and sleep in between."""
+
     def nowhere(*_):
         raise ConnectionError("no network")
 
+    naps = []
+    for switch in OFFLINE_SWITCHES:
+        monkeypatch.setenv(switch, "0")
     monkeypatch.setattr("socket.socket.connect", nowhere)
+    monkeypatch.setattr("time.sleep", naps.append)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("ftcourse.engine.hub.hub_trouble", lambda: "The Hub cannot be reached.")
-    with pytest.raises(ValueError, match="no model could be loaded from 'google-bert/bert-base-cased': The Hub cannot"):
+    with pytest.raises(ValueError, match="no model could be loaded from 'google-bert/bert-base-cased': The H.* Hub"):
         call(frame, model="google-bert/bert-base-cased")
+    assert sum(naps) < 1
+
+
+@pytest.mark.parametrize(("trouble", "asked"), [("It does not answer.", False), ("", True)])
+def test_a_hub_that_does_not_answer_is_left_alone_while_a_model_is_loaded(trouble, asked, monkeypatch):
+    for switch in OFFLINE_SWITCHES:
+        monkeypatch.setenv(switch, "0")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("ftcourse.engine.hub.hub_trouble", lambda: trouble)
+    with pytest.raises(KeyError), not_waiting():
+        assert constants.HF_HUB_OFFLINE is not asked
+        raise KeyError
+    assert constants.HF_HUB_OFFLINE is False
 
 
 def test_a_name_on_the_hub_beside_the_kit_says_how_to_switch_the_hub_on(call, frame):

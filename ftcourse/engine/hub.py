@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Thread
@@ -78,6 +80,27 @@ def why_offline(name: str | os.PathLike) -> str:
     ''
     """
     return "" if Path(name).is_dir() else hub_trouble()
+
+
+@contextmanager
+def not_waiting() -> Iterator[None]:
+    """While it lasts, a Hub that does not answer is not asked: what was fetched before is taken from this machine.
+
+    The libraries themselves would try again for half a minute, for each file.
+
+    >>> with not_waiting():
+    ...     pass
+    """
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE or not hub_trouble():
+        yield
+        return
+    set_offline(True)
+    try:
+        yield
+    finally:
+        set_offline(False)
 
 
 SOURCES = ("kit", "hub")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from transformers import CONFIG_MAPPING
 
 from ftcourse.engine.assets import INDEX, WHOLE, missing_shards
 from ftcourse.engine.folders import reason
-from ftcourse.engine.hub import why_offline
+from ftcourse.engine.hub import not_waiting, why_offline
 from ftcourse.engine.messages import in_words, trouble
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
@@ -126,7 +126,8 @@ def loading(name: object, key: str = "no_model") -> Iterator[None]:
     ValueError: no model could be loaded from './nowhere': there is no such folder; check the path, and ...
     """
     try:
-        yield
+        with not_waiting() if isinstance(name, str) and not is_path(name) else nullcontext():
+            yield
     except torch.OutOfMemoryError:
         raise
     except LOADING as error:
