@@ -15,6 +15,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.titlesize": 11,
 }
+CLOSE = 0.7  # of a power of ten: so near lie two points whose names would cover each other
 
 
 def save(figure, file: Path) -> None:
@@ -56,7 +57,10 @@ def spread_out(places: Sequence[tuple[float, float]], reach: float, gap: float) 
 
 
 def draw_few(rows: list[dict], title: str, file: Path) -> None:
-    """Seconds of training against accuracy, a point a method, with the range over the seeds."""
+    """Seconds of training against accuracy, a point a method, with the range over the seeds.
+
+    A name stands above its point, or below, where a better method takes about as long.
+    """
     import matplotlib.pyplot as plt
 
     rows = [row for row in rows if "accuracy" in row]
@@ -67,18 +71,24 @@ def draw_few(rows: list[dict], title: str, file: Path) -> None:
         bottom, top = min(map(min, scores)), max(map(max, scores))
         gap = (top - bottom + 4) / 16
         tops = [(float(np.log10(x)), max(some) + gap / 2) for x, some in zip(seconds, scores, strict=True)]
+        under = [
+            any(other > mean and abs(place - at) < CLOSE for (place, _), other in zip(tops, means, strict=True))
+            for (at, _), mean in zip(tops, means, strict=True)
+        ]
+        heights = spread_out(tops, 1.3, gap)
         axes.set_xscale("log")
-        for row, x, y, some, height in zip(rows, seconds, means, scores, spread_out(tops, 1.3, gap), strict=True):
+        for row, x, y, some, height, low in zip(rows, seconds, means, scores, heights, under, strict=True):
             own = row["name"] == "full tuning"
             colour, weight = (COLOURS["train"], "bold") if own else ("#555555", "normal")
             axes.plot([x, x], [min(some), max(some)], color=colour, linewidth=1.5)
             axes.plot(x, y, "o", color=colour, markersize=8)
-            axes.text(x, height, row["name"], ha="center", va="bottom", color=colour, fontweight=weight)
+            where = {"y": min(some) - gap / 2, "va": "top"} if low else {"y": height, "va": "bottom"}
+            axes.text(x, s=row["name"], ha="center", color=colour, fontweight=weight, **where)
         powers = [10.0**power for power in range(-3, 5)]
         shown = [power for power in powers if min(seconds) / 12 <= power <= max(seconds) * 4]
         mark(axes.xaxis, shown)
         axes.set_xlim(min(seconds) / 6, max(seconds) * 7)
-        axes.set_ylim(bottom - 2, max(top, *(height for _, height in tops)) + 3 * gap)
+        axes.set_ylim(bottom - 2 - gap, max(top, *(height for _, height in tops)) + 3 * gap)
         axes.grid(color="#e6e6e6")
         axes.set_axisbelow(True)
         axes.set_xlabel("seconds of training")
