@@ -12,6 +12,7 @@ from benchmarks import __main__ as command
 from benchmarks import figures, gpu, measure, points, rows
 from benchmarks.few import FewTask, difference, fasttext, tfidf
 from benchmarks.growth import SHORT, curves
+from benchmarks.memory import ROWS, TIMES
 from tools.settings import ROOT
 
 README = ROOT / "benchmarks" / "README.md"
@@ -150,7 +151,9 @@ def results_with(values: dict[str, float], spread: float = 0.1) -> dict:
 
 def test_a_missed_bar_is_found_and_a_doubtful_one_is_not_called_so():
     assert figures.missed(results_with({})) == []
-    below = results_with({"train Trainer, defaults": 1.5, "memory 20,000 rows": 1.3, "few frozen vectors": -3})
+    below = results_with(
+        {"train Trainer, defaults": 1.5, f"memory {TIMES * ROWS:,} rows": 1.3, "few frozen vectors": -3}
+    )
     lines = figures.missed(below)
     assert len(lines) == 4 and lines[0].startswith("`train` / `Trainer` by default, kit encoder: 1.50 (1.40 to 1.60)")
     assert "at most 1.1" in lines[1] and "frozen vectors: -3.0" in lines[3]

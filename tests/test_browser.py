@@ -98,7 +98,7 @@ def every_fourth(chapter: str):
     return pytest.param(chapter, marks=[pytest.mark.long] if chapters().index(chapter) % 4 else [])
 
 
-@pytest.mark.parametrize("chapter", map(every_fourth, chapters()))
+@pytest.mark.parametrize("chapter", [every_fourth(chapter) for chapter in chapters()])
 @pytest.mark.parametrize("lang", RIGHT_TO_LEFT)
 def test_prose_runs_right_to_left_and_code_left_to_right(browser, lab, lang, chapter):
     seen = layout(browser, lab, lang, chapter)

@@ -21,6 +21,17 @@ from tools.own import EXAMPLES, tagged
 from tools.settings import ROOT, chapters, languages, notebook
 
 NOTEBOOKS = [(lang, chapter) for lang in languages() for chapter in chapters()]
+LONG = (
+    "02_tokenizer",
+    "04_model",
+    "05_trainer",
+    "06_loop",
+    "08_own_data",
+    "09_sharing",
+    "10_keras",
+    "11_sound",
+    "13_adapters",
+)
 BIN = Path(sys.executable).parent
 
 
@@ -212,10 +223,13 @@ def test_every_exported_name_is_typed_described_and_used(chapter):
 
 
 def waits(lang: str, chapter: str) -> bool:
-    """Whether only `make test-long` runs a chapter in a language: `make test` does in English and, in turn, one more.
+    """Whether only `make test-long` runs a chapter in a language: `make test` runs long ones in one language, which take
+    turns, and short ones in English and in one more.
 
     So `make test` ends within 25 minutes. The code is the same to the byte in all of them.
     """
+    if chapter in LONG:
+        return lang != languages()[LONG.index(chapter) % len(languages())]
     others = [name for name in languages() if name != "en"]
     return lang not in ("en", others[chapters().index(chapter) % len(others)])
 
@@ -225,12 +239,12 @@ def when_due(lang: str, chapter: str):
     return pytest.param(lang, chapter, marks=[pytest.mark.long] if waits(lang, chapter) else [])
 
 
-def test_each_chapter_runs_in_english_and_in_one_more_language():
+def test_each_chapter_runs_and_each_language_has_long_ones():
     run = [(lang, chapter) for lang, chapter in NOTEBOOKS if not waits(lang, chapter)]
-    assert {("en", chapter) for chapter in chapters()} < {*run}
-    assert sorted([chapter for lang, chapter in run if lang != "en"]) == chapters()
+    assert {*LONG} < {*chapters()} == {chapter for _, chapter in run}
+    assert {("en", chapter) for chapter in chapters() if chapter not in LONG} < {*run}
     for lang in languages():
-        assert len([chapter for language, chapter in run if language == lang]) >= 4, lang
+        assert len([chapter for language, chapter in run if language == lang and chapter in LONG]) >= 2, lang
 
 
 @pytest.mark.parametrize(("lang", "chapter"), [when_due(*names) for names in NOTEBOOKS])
