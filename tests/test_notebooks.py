@@ -223,10 +223,10 @@ def test_every_exported_name_is_typed_described_and_used(chapter):
 
 
 def waits(lang: str, chapter: str) -> bool:
-    """Whether only `make test-long` runs a chapter in a language: `make test` runs long ones in one language, which take
-    turns, and short ones in English and in one more.
+    """Whether only `make test-long` runs a chapter in a language. `make test` runs a long one in one language, which
+    take turns, and a short one in English and one more: so it ends within 25 minutes.
 
-    So `make test` ends within 25 minutes. The code is the same to the byte in all of them.
+    The code is the same to the byte in all of them.
     """
     if chapter in LONG:
         return lang != languages()[LONG.index(chapter) % len(languages())]
