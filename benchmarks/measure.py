@@ -78,7 +78,6 @@ def take_turns(
     """
     results = {name: [] for name in contestants}
     order = list(contestants)
-    gc.freeze()  # what is there already is looked at no more: so a collection takes no second
     for seed in range(rounds):
         if seed == FEW:
             order = [name for name in order if name not in beside]
@@ -93,7 +92,6 @@ def take_turns(
             if isinstance(results[name], str):
                 order.remove(name)
         order = order[1:] + order[:1]
-    gc.unfreeze()
     return results
 
 
@@ -143,7 +141,7 @@ def compare(results: dict[str, Runs | str], ours: str, of: str = "seconds") -> l
             continue
         row = {"name": name, of: statistics.median(run[of] for run in runs)}
         if not isinstance(own, str):
-            row |= ratio_of([run[of] / mine[of] for run, mine in zip(runs, own, strict=False)])
+            row |= ratio_of([run[of] / mine[of] for run, mine in zip(runs, own[: len(runs)], strict=True)])
         scores = {key for run in runs for key in run} - {"seconds", "processor", of}
         row |= {key: statistics.mean(run[key] for run in runs) for key in sorted(scores)}
         rows.append(row | {"runs": runs})

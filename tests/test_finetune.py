@@ -526,7 +526,9 @@ def test_a_name_on_a_hub_that_cannot_be_reached_is_told_at_once(call, frame, mon
     monkeypatch.setattr("socket.socket.connect", nowhere)
     monkeypatch.setattr("time.sleep", naps.append)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    with pytest.raises(ValueError, match="no model could be loaded from 'google-bert/bert-base-cased': The H.* Hub"):
+    with pytest.raises(
+        ValueError, match="no model could be loaded from 'google-bert/bert-base-cased': The .* Hub .* cannot"
+    ):
         call(frame, model="google-bert/bert-base-cased")
     assert sum(naps) < 1
 

@@ -24,6 +24,7 @@ from ftcourse.engine.messages import speaking
 from ftcourse.engine.models import load_tokenizer
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
+from tests.test_threads import ahead_threads
 from tests.tiny import tiny_checkpoint
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -271,4 +272,4 @@ def test_answers_are_those_of_texts_tokenized_one_after_the_other(tiny, monkeypa
     for spare in (True, False):
         monkeypatch.setattr(tokenizing, "spare_cores", lambda device, spare=spare: spare)
         assert np.allclose(predictor.predict(texts).probabilities, expected, atol=1e-6)
-        assert len(used) == 1
+        assert len(used) == 1 and not ahead_threads()

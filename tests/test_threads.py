@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification, DebertaV2Config
 
 from ftcourse.engine import forward, half, threads
 from ftcourse.engine.half import in_half
@@ -182,3 +183,14 @@ def test_a_model_that_wants_one_type_of_numbers_answers_in_mixed_precision(model
     assert 0 < np.abs(found - expected).max() < 0.05
     assert half.KEPT[model] is None  # and is not tried again
     assert np.array_equal(Predictor(model, tokenizer, precision="bf16").predict(TEXTS).probabilities, found)
+
+
+def test_a_deberta_answers_in_half_precision(tokenizer):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    sizes |= {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "max_position_embeddings": 64}
+    config = DebertaV2Config(vocab_size=len(tokenizer), **sizes, initializer_range=0.3)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    expected = Predictor(model, tokenizer).predict(TEXTS).probabilities
+    found = Predictor(model, tokenizer, precision="bf16").predict(TEXTS).probabilities
+    assert 0 < np.abs(found - expected).max() < 0.05
