@@ -5,11 +5,14 @@ import multiprocessing
 import re
 import resource
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+
+from ftcourse.engine.shards import end_with
 
 LIBRARIES = ["torch", "transformers", "datasets", "accelerate", "sklearn", "ftcourse.loop", "ftcourse.inference"]
 
@@ -35,6 +38,9 @@ def inside(sender: Connection, function: Callable, arguments: tuple, threads: in
     from datasets import disable_progress_bars
     from transformers.utils import logging
 
+    # a benchmark that is killed takes the process of its point along
+    watch = multiprocessing.parent_process().sentinel
+    threading.Thread(target=end_with, args=[watch], daemon=True).start()
     disable_progress_bars()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

@@ -3,6 +3,9 @@
 import json
 import math
 import re
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -227,6 +230,20 @@ def test_a_point_has_the_memory_of_its_own_process_and_a_killed_one_is_told():
     assert 380 < many - few < 420
     assert points.point(exit, 3)["note"].startswith("failed: SystemExit")
     assert points.point(measure.time.sleep, 60, patience=0.5)["note"] == "stopped after 0.5 seconds"
+
+
+def wait_long() -> None:
+    print("here", flush=True)
+    time.sleep(600)
+
+
+def test_a_point_ends_with_a_benchmark_that_is_killed():
+    """Its output is closed only when the last process that writes to it is gone."""
+    code = "from benchmarks import points\nfrom tests.test_benchmarks import wait_long\npoints.point(wait_long)"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) as benchmark:
+        assert benchmark.stdout.readline() == b"here\n"
+        benchmark.kill()
+        assert benchmark.communicate(timeout=30) == (b"", None)
 
 
 def test_rows_are_as_many_as_asked_and_differ(tmp_path):
