@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from datasets import Dataset
+from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from ftcourse.cli import app
 from ftcourse.engine.best import best_round, is_over
 from ftcourse.engine.checkpoint import Checkpoints
-from ftcourse.engine.cleaning import NUMBER, SEVERAL, prepare
+from ftcourse.engine.cleaning import NUMBER, SEVERAL, prepare, split_labels
 from ftcourse.engine.fair import near_keys, near_text, split_groups
 from ftcourse.engine.models import load_tokenizer
 from ftcourse.engine.report import load_report
@@ -134,6 +134,15 @@ def test_too_few_texts_are_told():
 def test_rows_that_stand_alone_are_split_as_ever():
     found = ready(visits(20))
     assert found.apart == [] and np.bincount(found.valid["label"][:]).tolist() == [5, 5]
+
+
+def test_they_are_split_as_a_data_set_splits_its_rows():
+    labels = np.random.default_rng(0).choice(3, 300, p=[0.7, 0.2, 0.1])
+    features = Features({"label": ClassLabel(num_classes=3), "row": Value("int64")})
+    rows = Dataset.from_dict({"label": labels, "row": np.arange(300)}, features=features)
+    parts = rows.train_test_split(test_size=45, stratify_by_column="label", seed=7)
+    found = split_labels(labels, 3, 0.15, 7)
+    assert [part.tolist() for part in found] == [parts[name]["row"][:] for name in ("train", "test")]
 
 
 # Groups

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from datasets import ClassLabel, Dataset, Features, List, Value, concatenate_datasets
+from datasets import ClassLabel, Dataset, List, Value, concatenate_datasets
+from datasets.utils.stratify import stratified_shuffle_split_generate_indices
 
-from ftcourse.engine.columns import column_array, label_column
+from ftcourse.engine.columns import label_column
 from ftcourse.engine.fair import Sides, check_learned, group_numbers, hash_of, near_keys, with_group_cells
 from ftcourse.engine.labels import cell_separator, join_labels, label_order, number_values, with_label_texts
 from ftcourse.engine.messages import language, message, trouble
@@ -195,31 +196,18 @@ def check_share(validation: float, rows: int, labels: int) -> int:
     return size
 
 
-def split_rows(rows: Dataset, validation: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Rows to train with, and a share `validation` of all to validate with, where each label has the same share.
+def split_labels(labels: np.ndarray, num_labels: int, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers to train with, and a share `validation` of all to validate with, where each label has the same share:
+    as `train_test_split` of a data set finds them, which looks at one row after the other.
 
     Raises `ValueError` for a share that leaves one of the two without rows.
 
-    >>> labels = ClassLabel(names=["x", "y"])
-    >>> rows = Dataset.from_dict({"text": list("abcd"), "label": [0, 0, 1, 1]}).cast_column("label", labels)
-    >>> [part.num_rows for part in split_rows(rows, 0.5, 0)]
-    [2, 2]
-    """
-    labels = rows.features["label"].num_classes
-    size = check_share(validation, len(rows), labels)
-    parts = rows.train_test_split(test_size=size, stratify_by_column="label", seed=seed)
-    return parts["train"], parts["test"]
-
-
-def split_labels(labels: np.ndarray, feature: ClassLabel, validation: float, seed: int) -> list[np.ndarray]:
-    """Row numbers to train and to validate with, as `split_rows` finds them.
-
-    >>> [part.tolist() for part in split_labels(np.array([0, 0, 1, 1]), ClassLabel(names=["x", "y"]), 0.5, 0)]
+    >>> [part.tolist() for part in split_labels(np.array([0, 0, 1, 1]), 2, 0.5, 0)]
     [[0, 2], [3, 1]]
     """
-    features = Features({"label": feature, "row": Value("int64")})
-    rows = Dataset.from_dict({"label": labels, "row": np.arange(len(labels))}, features=features)
-    return [column_array(part, "row") for part in split_rows(rows, validation, seed)]
+    size = check_share(validation, len(labels), num_labels)
+    random = np.random.default_rng(seed)
+    return next(stratified_shuffle_split_generate_indices(labels, len(labels) - size, size, random))
 
 
 def read_rows(
@@ -338,7 +326,7 @@ def prepare(
         check_share(validation, len(kept), 1 if problem == NUMBER else len(ordered))
     parts = sides.split(kept, labels, validation, seed, source)
     if parts is None and problem == ONE_LABEL:
-        parts = split_labels(labels, feature, validation, seed)
+        parts = split_labels(labels, len(ordered), validation, seed)
     else:
         parts = parts or split_alone(labels, validation, seed)
         if group and problem != NUMBER:
