@@ -1,16 +1,19 @@
 """Numbers as answers: stars as a scale, prices, whatever their size."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from datasets import Dataset, Features, Value
 from transformers import AutoModelForSequenceClassification, pipeline
 from typer.testing import CliRunner
 
 from ftcourse.cli import app
-from ftcourse.engine.cleaning import NUMBER, prepare
+from ftcourse.engine.cleaning import NUMBER, Prepared, prepare
 from ftcourse.engine.models import start_model
-from ftcourse.engine.problems import Scale, head_of, number_groups
+from ftcourse.engine.problems import Scale, head_of, measure_numbers, number_groups, number_scores
 from ftcourse.engine.report import load_report
 from ftcourse.finetune import finetune
 from ftcourse.inference import Predictor
@@ -144,3 +147,31 @@ def test_many_numbers_are_told_in_five_groups():
     groups = number_groups(values)
     assert len(groups) == 5 and sum(rows.sum() for _, rows in groups) == 100
     assert [name for name, _ in number_groups(np.array([1.0, 0.5]))] == ["0.5", "1"]
+
+
+def measured(train: np.ndarray, valid: np.ndarray, answers: np.ndarray) -> dict:
+    """How answers for validation rows with these numbers do, after training rows with those."""
+    kinds = Features({"text": Value("string"), "label": Value("float32")})
+    rows = [Dataset.from_dict({"text": [""] * len(part), "label": part}, features=kinds) for part in (train, valid)]
+    all_answers = {"majority": np.full(len(valid), np.median(train))}
+    return measure_numbers(
+        Prepared(*rows, ["stars"], {}, len(train), {}), answers[:, None], all_answers, number_scores, lambda *_: "close"
+    )
+
+
+def test_an_answer_is_right_where_no_number_of_the_training_is_nearer():
+    train, random = np.array([2.0, 1.0, 1.5]), np.random.default_rng(0)
+    valid, answers = random.choice(train, 200), random.choice(np.arange(0.5, 2.6, 0.125), 200).astype(np.float32)
+    scale = np.unique(train)
+    nearest = scale[np.abs(answers[:, None] - scale).argmin(axis=1)]
+    assert measured(train, valid, answers)["right"]["tuned"] == (nearest == valid).sum() > 0
+
+
+def test_many_different_numbers_take_no_memory_for_each_pair():
+    train, valid = np.random.default_rng(0).random((2, 3000))
+    tracemalloc.start()
+    try:
+        measured(train, valid, valid.astype(np.float32))
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()

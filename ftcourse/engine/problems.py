@@ -196,7 +196,8 @@ def measure_numbers(
     answers = {who: np.ravel(found) for who, found in baselines.items()} | {"tuned": tuned}
     errors = {who: np.abs(found - truth) for who, found in answers.items()}
     scale = np.unique(column_array(prepared.train, "label"))
-    nearest = {who: scale[np.abs(found[:, None] - scale).argmin(axis=1)] for who, found in answers.items()}
+    middles = (scale[1:].astype(np.float64) + scale[:-1]) / 2
+    nearest = {who: scale[np.searchsorted(middles, found)] for who, found in answers.items()}
     worst = np.argsort(-errors["tuned"], kind="stable")[:10]
     groups = [(name, rows) for name, rows in number_groups(truth) if rows.any()]
     return {
