@@ -9,9 +9,10 @@ from datasets import ClassLabel, Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ftcourse.engine import labels as spellings
 from ftcourse.engine.checks import LANGS
 from ftcourse.engine.cleaning import prepare
-from ftcourse.engine.labels import cell_separator, join_labels, label_key, label_order
+from ftcourse.engine.labels import cell_separator, join_labels, label_key, label_order, number_values
 from ftcourse.engine.messages import message
 from ftcourse.engine.report import load_report
 from ftcourse.finetune import finetune
@@ -204,3 +205,12 @@ def test_labels_of_any_kind_are_used_or_refused_in_words(labels):
         assert "'table'" in str(error) or "usable rows" in str(error)
     else:
         assert len(found.names) >= 2 and np.isfinite(found.train["label"][:]).all()
+
+
+def test_many_different_labels_are_looked_through_in_one_list(monkeypatch):
+    lists, real = {}, spellings.is_gap
+    monkeypatch.setattr(spellings, "is_gap", lambda key, keys: real(key, lists.setdefault(id(keys), keys)))
+    names = [*map(str, range(50))]
+    join_labels(names, [1] * 50)
+    number_values([*names, "nan", "N/A"], [1] * 52, {})
+    assert len(lists) == 2

@@ -209,7 +209,8 @@ def join_labels(names: Sequence[str], counts: Sequence[int]) -> tuple[np.ndarray
     keys, groups = [label_key(name) for name in names], {}
     for number, key in enumerate(keys):
         groups.setdefault(key, []).append(number)
-    gaps = {key for key in groups if is_gap(key, [*groups])}
+    every = [*groups]
+    gaps = {key for key in every if is_gap(key, every)}
     joined, numbers, notes = [], np.full(len(names), -1), []
     for key, group in groups.items():
         if key not in gaps:
@@ -291,12 +292,12 @@ def number_values(names: Sequence[str], counts: Sequence[int], source: dict) -> 
     array([1.5, nan])
     """
     keys = {name: label_key(name) for name in names}
-    every, values, gaps = {*keys.values()}, np.full(len(names), np.nan), {}
+    every, values, gaps = [*{*keys.values()}], np.full(len(names), np.nan), {}
     for place, (name, key) in enumerate(keys.items()):
         number = number_of(key)
         if number is not None:
             values[place] = float(number)
-        elif is_gap(key, [*every]):
+        elif is_gap(key, every):
             gaps[name] = int(counts[place])
         else:
             raise trouble("no_number", name=source["name"], column=source["columns"][-1], given=shown(name))
