@@ -1,6 +1,8 @@
 """Answers beside the columns that they came with, from pipes and to pipes."""
 
 import csv
+import errno
+import gzip
 import io
 import json
 import os
@@ -21,7 +23,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ftcourse.cli import app
-from ftcourse.engine import answers
+from ftcourse.engine import answers, formats
 from ftcourse.engine.answers import Asked, Rows, Writer, answer_rows, cell_words, names_in, neutral, open_rows
 from ftcourse.engine.checks import LANGS
 from ftcourse.engine.messages import catalogue
@@ -160,6 +162,14 @@ def test_values_of_every_type_are_written_as_they_were_read(tmp_path, tiny):
     }
 
 
+@pytest.mark.parametrize("more", [[], ["--num-processes", 2]])
+def test_half_a_character_in_what_is_kept_is_written_as_its_code(tmp_path, tiny, more):
+    records = [{"review": "Good.", "note": "so \ud83d", "tags": ["\udc00"]}, {"review": "Bad.", "note": "ش 😀"}]
+    (tmp_path / "new.json").write_text(json.dumps(records))
+    _, first, second = predict(tiny, tmp_path / "new.json", "--keep", "all", *more)
+    assert first[:3] == ["Good.", "so \\ud83d", '["\\udc00"]'] and second[:2] == ["Bad.", "ش 😀"]
+
+
 @pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.long)])
 def test_a_run_that_was_killed_goes_on_with_what_it_keeps(tmp_path, tiny, kills):
     size = 6000 * kills
@@ -266,6 +276,28 @@ def test_a_pipe_that_was_stopped_goes_on_where_the_same_comes_again(tiny, tmp_pa
     ask(*words, tmp_path / "a.csv", piped=piped)
     assert len(asked) == 4 and (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "whole.csv"]
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_full_disk_is_told_as_that_when_a_packed_table_is_read(tiny, tmp_path, monkeypatch, lines):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(formats, "copy", full)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"review\nGood.\n"))
+    more = ["--lines"] if lines else ["--text", "review"]
+    result = ask("predict", tiny, tmp_path / "a.csv.gz", *more, "--out", tmp_path / "a.csv", code=1)
+    assert "make room there" in result.stderr and "mend the file" not in result.stderr
+
+
+def test_a_model_that_may_not_be_read_is_told_as_that(tiny, new, tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(answers, "bytes_hash", refused)
+    result = ask("predict", tiny, new, "--text", "review", "--out", tmp_path / "a.csv", code=2)
+    assert f"no model could be loaded from '{tiny}': Permission denied" in result.stderr
+    assert [*tmp_path.iterdir()] == [new]
 
 
 def test_a_pipe_that_nobody_reads_on_ends_quietly(tiny):

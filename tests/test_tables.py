@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ftcourse.cli import app
+from ftcourse.engine import formats
 from ftcourse.engine.calls import call_of
 from ftcourse.engine.cleaning import prepare
 from ftcourse.engine.folders import sync
@@ -350,6 +351,15 @@ def test_a_full_disk_is_still_told(tmp_path, monkeypatch):
     (tmp_path / "a").write_text("x")
     with pytest.raises(OSError, match="No space"):
         sync(tmp_path / "a")
+
+
+def test_a_full_disk_while_a_table_is_unpacked_is_no_damage(read, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(formats, "copy", full)
+    with pytest.raises(OSError, match="no room for working files in .*make room there"):
+        read("a.csv.gz", gzip.compress(CSV.encode()))
 
 
 def test_the_command_line_names_encoding_and_sheet(tiny, tmp_path, book):

@@ -100,7 +100,7 @@ def scan(path: Path) -> Scan:
         found.lines += block.count(b"\n")
         found.zeros += len(re.findall(rb"\0\n|\n\0", block)) if b"\0" in block else 0
         try:
-            found.valid = found.valid and decoder.decode(block, final=not block) is not None
+            found.valid = found.valid and decoder.decode(block) is not None
         except UnicodeDecodeError:
             found.valid = False
         if not block.isascii():

@@ -23,7 +23,7 @@ from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import is_full, reason
 from ftcourse.engine.formats import MARKUP, kind_of, unpacked
 from ftcourse.engine.jsons import has_lines, json_lines, json_table, lines_schema
-from ftcourse.engine.messages import trouble
+from ftcourse.engine.messages import in_words, trouble
 from ftcourse.engine.names import chosen_columns
 from ftcourse.engine.sheets import excel_rows
 
@@ -199,6 +199,23 @@ def written(rows: Iterator[tuple[int, list]], source: dict, cache_dir: str) -> D
     return Dataset.from_file(str(target))
 
 
+def taken(rows: Dataset, places: np.ndarray) -> pa.Table:
+    """Some of the rows, which come as Arrow, in the order of their places; read from front to back, a part at a time.
+
+    >>> rows = Dataset.from_dict({"text": ["a", "b", "c"]}).with_format("arrow")
+    >>> taken(rows, np.array([2, 0])).to_pydict()
+    {'text': ['c', 'a']}
+    """
+    order, parts = np.argsort(places, kind="stable"), []
+    ordered = places[order]
+    for start in range(int(ordered[0]), int(ordered[-1]) + 1, 10 * AT_ONCE):
+        low, high = np.searchsorted(ordered, (start, start + 10 * AT_ONCE))
+        if low < high:
+            part = rows[start : int(ordered[high - 1]) + 1].combine_chunks()
+            parts.append(part.take(pa.array(ordered[low:high] - start)))
+    return pa.concat_tables(parts).combine_chunks().take(pa.array(np.argsort(order)))
+
+
 def labelled(rows: Dataset, places: np.ndarray, labels: np.ndarray, feature: object, cache_dir: str) -> Dataset:
     """Some of the rows, by their places, with these labels in the column `label`; on the disk, where there is a folder.
 
@@ -219,9 +236,7 @@ def labelled(rows: Dataset, places: np.ndarray, labels: np.ndarray, feature: obj
     step = AT_ONCE if len(places) > LARGE else max(len(places), 1)
     with arrow_file(cache_dir, schema) as (target, writer):
         for start in range(0, len(places), step):
-            some = places[start : start + step]
-            first, last = some.min(), some.max() + 1
-            found = texts[int(first) : int(last)].combine_chunks().take(pa.array(some - first))
+            found = taken(texts, places[start : start + step])
             values = labels[start : start + step]
             values = values if values.ndim == 1 else [*values]
             found = found.append_column(schema.field("label"), pa.array(values, schema.field("label").type))
@@ -332,6 +347,26 @@ def read_file(table: TableFile, columns: Sequence[str], lang: str, cache_dir: st
     return read_text(path, source, lang, table.encoding, cache_dir)
 
 
+@contextmanager
+def while_reading(name: str, folder: str) -> Iterator[None]:
+    """While a table called `name` is read: what the system refuses is a `ValueError` with that name, and a full disk
+    an `OSError` with the folder that needs room.
+
+    >>> with while_reading("a.csv", "work"):
+    ...     raise PermissionError(13, "Permission denied")
+    Traceback (most recent call last):
+    ValueError: cannot read 'a.csv': Permission denied; mend the file there, ...
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if is_full(error):
+            raise trouble("no_room", OSError, folder=folder, reason=in_words("reason_full")) from error
+        if isinstance(error, OSError | UnicodeError):
+            raise trouble("unreadable", name=name, reason=reason(error)) from error
+        raise
+
+
 def open_table(table: object, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset | pd.DataFrame, dict]:
     """A table of any kind, and where it came from; a `ValueError` where it is none, or cannot be read.
 
@@ -347,12 +382,8 @@ def open_table(table: object, columns: Sequence[str], lang: str, cache_dir: str)
         table = TableFile(table)
     if not isinstance(table, TableFile):
         raise trouble("table_type", given=type(table).__name__)
-    try:
+    with while_reading(table.name, cache_dir):
         rows, encoding = read_file(table, columns, lang, cache_dir)
-    except (OSError, UnicodeError) as error:
-        if is_full(error):
-            raise trouble("no_room", OSError, folder=cache_dir, reason=reason(error)) from error
-        raise trouble("unreadable", name=table.name, reason=reason(error)) from error
     return rows, source | {"name": table.name, "encoding": encoding}
 
 
