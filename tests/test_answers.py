@@ -341,6 +341,14 @@ def test_a_call_that_cannot_be_meant_is_told(tiny, tmp_path, more, expected):
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
+@pytest.mark.parametrize("kind", ["xlsx", "parquet"])
+def test_lines_are_not_looked_for_in_a_table(tiny, tmp_path, kind):
+    frame, path = pd.DataFrame({"review": ["Good."]}), tmp_path / f"a.{kind}"
+    frame.to_parquet(path) if kind == "parquet" else frame.to_excel(path, index=False)
+    result = ask("predict", tiny, path, "--lines", "--out", tmp_path / "b.csv", code=2)
+    assert "is a table, not a text in each line; leave out --lines" in result.stderr and "CSV" not in result.stderr
+
+
 @pytest.mark.parametrize("lang", LANGS)
 def test_the_help_speaks_of_pipes_and_columns(lang):
     words = catalogue(lang, "cli")

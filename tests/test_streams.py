@@ -22,7 +22,7 @@ from ftcourse.engine.cleaning import Prepared, prepare, read_rows, sort_rows
 from ftcourse.engine.problems import few_rows
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig, train
-from tests.rows import rows_of, write_csv
+from tests.rows import plain_texts, rows_of, write_csv
 from tests.tiny import tiny_checkpoint
 
 TOKENIZER = AutoTokenizer.from_pretrained(Kit().model("encoder"))
@@ -263,7 +263,7 @@ def test_json_lines_that_are_none_are_named_by_their_line(tmp_path):
     for line, words in (("{", "line 3"), ("[1]", "no table"), ('{"text": "\\ud800"}', "row 2, column 'text'")):
         path.write_text('{"text": "a"}\n\n' + line + '\n{"text": "b"}\n')
         with pytest.raises(ValueError, match=words):
-            tables.plain_texts(path, ["text"], "en", str(tmp_path / "work"))
+            plain_texts(path, ["text"], "en", str(tmp_path / "work"))
 
 
 def test_parts_of_large_tables_are_the_same_rows_in_the_order_of_the_table(tmp_path, monkeypatch):

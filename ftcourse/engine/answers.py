@@ -23,7 +23,7 @@ from datasets import Dataset
 from ftcourse.engine.contents import bytes_hash, content_hash
 from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import only_file, reason, written_whole
-from ftcourse.engine.formats import kind_of, unpacked
+from ftcourse.engine.formats import kind_of, no_text, unpacked
 from ftcourse.engine.messages import language, message, trouble
 from ftcourse.engine.names import chosen_columns
 from ftcourse.engine.progress import quiet_libraries
@@ -197,8 +197,10 @@ def line_rows(asked: Asked, work: str) -> tuple[Dataset, dict]:
     path = unpacked(path, Path(work)) if path.stat().st_size else path
     if not path.stat().st_size:
         raise trouble("empty_file", name=table.name)
-    if (kind := kind_of(path)) != "text":
-        raise trouble("foreign", name=table.name, kind=kind)
+    if (kind := kind_of(path)) in ("xlsx", "parquet"):
+        raise trouble("lines_table", name=table.name)
+    if kind != "text":
+        raise no_text(table.name, kind)
     encoding = find_encoding(path, asked.lang, table.encoding)
     with open(path, encoding=encoding) as file:
         lines = ((number, [line.removesuffix("\n")]) for number, line in enumerate(file, 1))
