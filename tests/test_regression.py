@@ -1,6 +1,7 @@
 """Numbers as answers: stars as a scale, prices, whatever their size."""
 
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,14 +12,16 @@ from transformers import AutoModelForSequenceClassification, pipeline
 from typer.testing import CliRunner
 
 from ftcourse.cli import app
+from ftcourse.engine.answers import answer_cells
 from ftcourse.engine.cleaning import NUMBER, Prepared, prepare
 from ftcourse.engine.models import start_model
 from ftcourse.engine.problems import Scale, head_of, measure_numbers, number_groups, number_scores
-from ftcourse.engine.report import load_report
+from ftcourse.engine.report import load_report, report_on, setting_of
 from ftcourse.finetune import finetune
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
-from ftcourse.loop import TrainConfig
+from ftcourse.loop import History, TrainConfig
+from ftcourse.service.app import answers
 from tests.tiny import FAST, tiny_checkpoint
 
 COLUMNS = ["review", "stars"]
@@ -149,14 +152,20 @@ def test_many_numbers_are_told_in_five_groups():
     assert [name for name, _ in number_groups(np.array([1.0, 0.5]))] == ["0.5", "1"]
 
 
-def measured(train: np.ndarray, valid: np.ndarray, answers: np.ndarray) -> dict:
-    """How answers for validation rows with these numbers do, after training rows with those."""
+def split(train: np.ndarray, valid: np.ndarray) -> Prepared:
+    """Rows with these numbers, to train and to validate with."""
     kinds = Features({"text": Value("string"), "label": Value("float32")})
     rows = [Dataset.from_dict({"text": [""] * len(part), "label": part}, features=kinds) for part in (train, valid)]
-    all_answers = {"majority": np.full(len(valid), np.median(train))}
-    return measure_numbers(
-        Prepared(*rows, ["stars"], {}, len(train), {}), answers[:, None], all_answers, number_scores, lambda *_: "close"
+    return Prepared(
+        *rows, ["stars"], {"name": "a.csv", "columns": COLUMNS, "encoding": "utf-8"}, len(train), {}, problem=NUMBER
     )
+
+
+def measured(rows: Prepared, answers: np.ndarray) -> dict:
+    """How answers for the validation rows do."""
+    usual = np.full(len(answers), np.median(rows.train["label"][:]))
+    others = {"majority": usual, "tfidf": usual}
+    return measure_numbers(rows, answers[:, None], others, number_scores, lambda *_: "close")
 
 
 def test_an_answer_is_right_where_no_number_of_the_training_is_nearer():
@@ -164,14 +173,28 @@ def test_an_answer_is_right_where_no_number_of_the_training_is_nearer():
     valid, answers = random.choice(train, 200), random.choice(np.arange(0.5, 2.6, 0.125), 200).astype(np.float32)
     scale = np.unique(train)
     nearest = scale[np.abs(answers[:, None] - scale).argmin(axis=1)]
-    assert measured(train, valid, answers)["right"]["tuned"] == (nearest == valid).sum() > 0
+    assert measured(split(train, valid), answers)["right"]["tuned"] == (nearest == valid).sum() > 0
 
 
 def test_many_different_numbers_take_no_memory_for_each_pair():
-    train, valid = np.random.default_rng(0).random((2, 3000))
+    rows, answers = split(*np.random.default_rng(0).random((2, 3000))), np.linspace(0, 1, 3000, dtype=np.float32)
     tracemalloc.start()
     try:
-        measured(train, valid, valid.astype(np.float32))
+        measured(rows, answers)
         assert tracemalloc.get_traced_memory()[1] < 20e6
     finally:
         tracemalloc.stop()
+
+
+def test_small_numbers_keep_their_digits():
+    config, numbers = SimpleNamespace(problem_type="regression", num_labels=1), np.float32([3.21e-05, 1234567])
+    assert answer_cells(SimpleNamespace(labels=numbers.tolist()), config) == [("3.21e-05",), ("1234567",)]
+    assert answers(numbers[:, None], config, 0.5) == [{"number": 3.21e-05}, {"number": 1234567.0}]
+    assert answers(np.float32([[np.nan]]), config, 0.5) == [{"number": None}]
+    rows = split(np.array([1e-05, 3e-05]), np.array([2e-05, 4e-05]))
+    found, setting = measured(rows, np.array([2.5e-05, 3.25e-05])), setting_of("tiny", FAST)
+    report = report_on(rows, History(), found, "en", seconds={}, setting=setting)
+    assert "the tuned model: mae 6.250e-06, rmse 6.374e-06, r2 0.5938" in str(report)
+    assert '<td class="n">6.250e-06</td>' in report.scores_html() and "| 6.250e-06 |" in report.card()
+    assert '<td class="n">7.500e-06</td>' in report.mistakes_html() and ">2.500e-05<" in report.mistakes_html()
+    assert ">2.500e-05<" in report.confusion_html()

@@ -94,10 +94,19 @@ def answer_columns(config, columns: Sequence[str]) -> list[str]:
     return names
 
 
+def number_words(number: float) -> str:
+    """A number with the seven digits that 32 bits hold.
+
+    >>> number_words(4.400000095367432), number_words(3.21e-05), number_words(1234567.0), number_words(12345678.0)
+    ('4.4', '3.21e-05', '1234567', '12345680')
+    """
+    return f"{float(f'{number:.7g}'):.15g}"
+
+
 def answer_cells(found, config) -> list[tuple[str, ...]]:
     """What goes into those columns for each answer of a predictor."""
     if config.problem_type == "regression":
-        return [(f"{number:.4f}",) for number in found.labels]
+        return [(number_words(number),) for number in found.labels]
     if config.problem_type == "multi_label_classification":
         apart = not any(";" in name for name in config.id2label.values())
         cells = [";".join(names) if apart else json.dumps(names, ensure_ascii=False) for names in found.labels]

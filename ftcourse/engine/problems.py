@@ -164,6 +164,15 @@ def number_baselines(prepared: Prepared, lang: str, seed: int) -> dict[str, np.n
     return fitted_answers(judges, prepared)
 
 
+def digits(number: float) -> str:
+    """A number as a report has it, with three digits after the point, or with four that count where those are more.
+
+    >>> digits(1234.5678), digits(0.5), digits(0.0000321), digits(0)
+    ('1234.568', '0.5000', '3.210e-05', '0.000')
+    """
+    return f"{number:#.4g}" if 0 < abs(number) < 1 else f"{number:.3f}"
+
+
 FEW_NUMBERS = 12  # so many have a line each in a table
 
 
@@ -212,7 +221,7 @@ def measure_numbers(
             {
                 "text": text,
                 "label": f"{truth[row]:g}",
-                "prediction": f"{tuned[row]:.2f}",
+                "prediction": digits(tuned[row]),
                 "probability": float(errors["tuned"][row]),
             }
             for text, row in zip(joined_texts(prepared.valid.select(worst)), worst, strict=True)
