@@ -443,6 +443,11 @@ def test_any_names_can_be_named(names):
     assert names_in(quoted) == [*dict.fromkeys(names)]
 
 
+def test_labels_that_are_signs_stay_as_they_are(tmp_path, tiny):
+    (tmp_path / "new.csv").write_text("mark,review\n+,Good.\n-,Bad.\n")
+    assert [row[0] for row in predict(tiny, tmp_path / "new.csv", "--keep", "mark")] == ["mark", "+", "-"]
+
+
 @given(CELLS)
 def test_a_harmless_cell_is_the_cell_or_has_an_apostrophe_more(cell):
     assert neutral(cell) in (cell, f"'{cell}")

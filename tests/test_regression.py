@@ -62,6 +62,15 @@ def test_a_number_may_be_written_in_several_ways(frame):
     assert {*prepared(frame).train["label"][:]} == {1.5, 2.0}
 
 
+def test_small_numbers_are_read_as_every_program_writes_them(frame, tmp_path):
+    frame["stars"] = [2.3e-05, 0.5, 1e-07] * 40
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    for table in (frame, tmp_path / "a.csv", tmp_path / "a.parquet"):
+        found = prepare(table, COLUMNS, "en", 0.25, 0, str(tmp_path / "work"), NUMBER)
+        assert {*found.train["label"][:]} == {*np.float32([2.3e-05, 0.5, 1e-07]).tolist()}
+
+
 @pytest.mark.parametrize(
     ("change", "options", "said"),
     [

@@ -191,8 +191,9 @@ def test_a_zip_with_one_table_is_read_and_one_with_more_is_refused(tmp_path):
 @pytest.mark.parametrize("header", [["review", "stars"], ["id", "review", "stars"]])
 def test_a_tar_with_one_table_is_read_and_one_with_more_is_refused(tmp_path, header):
     content = pd.DataFrame({"id": 7, "review": TEXTS, "stars": 1})[header].to_csv(index=False)
+    kinds = {"one": tarfile.GNU_FORMAT, "two": tarfile.PAX_FORMAT}
     for name, members in {"one": ["a.csv", "._a.csv"], "two": ["train.csv", "test.csv"]}.items():
-        with tarfile.open(tmp_path / f"{name}.tar.gz", "w:gz") as archive:
+        with tarfile.open(tmp_path / f"{name}.tar.gz", "w:gz", format=kinds[name]) as archive:
             for member in members:
                 (tmp_path / member).write_text(content)
                 archive.add(tmp_path / member, f"data/{member}")

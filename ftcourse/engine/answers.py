@@ -41,11 +41,13 @@ TOGETHER = 1000  # rows that are answered, written and counted in one go
 def neutral(cell: object) -> str:
     """A cell that no spreadsheet takes for a formula: with an apostrophe in front where it began like one.
 
-    >>> neutral("=1+1"), neutral("1+1"), neutral(None)
-    ("'=1+1", '1+1', '')
+    A sign alone is none.
+
+    >>> neutral("=1+1"), neutral("1+1"), neutral("-"), neutral(None)
+    ("'=1+1", '1+1', '-', '')
     """
     text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
+    return f"'{text}" if text.startswith(FORMULA) and len(text) > 1 and not NUMBER.fullmatch(text) else text
 
 
 def names_in(given: Sequence[str]) -> list[str]:

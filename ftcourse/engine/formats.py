@@ -25,7 +25,7 @@ FOREIGN = {  # what is no table that can be read here, by how it begins
 }
 OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # and what has a password
 LOCKED = "EncryptedPackage".encode("utf-16-le")
-TAR = b"ustar"  # from byte 257 on
+TAR = (b"ustar\x0000", b"ustar  \0")  # from byte 257 on
 INSIDE = {  # what a ZIP is that is more than that, by a file in it
     "xl/workbook.xml": "xlsx",
     "xl/workbook.bin": "Excel (.xlsb)",
@@ -42,7 +42,7 @@ PACKED = 3  # how often a file may be packed
 def started(path: Path) -> bytes:
     """The first bytes of a file."""
     with open(path, "rb") as file:
-        return file.read(262)
+        return file.read(265)
 
 
 def opened_zip(path: Path) -> ZipFile:
@@ -82,7 +82,7 @@ def kind_of(path: Path) -> str:
         return "parquet"
     if start.startswith((*OPENERS,)):
         return "packed"
-    if start[257:].startswith(TAR):
+    if start[257:] in TAR:
         return "tar"
     if start.startswith(OLD_OFFICE):
         return "locked" if is_locked(path) else "Excel 97-2003 (.xls)"
