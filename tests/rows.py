@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from datasets import Dataset
+
+from ftcourse.engine.tables import open_table, plain_rows
 
 SYLLABLES = [first + last for first in "bdfgklmnprst" for last in ("a", "e", "i", "o", "un", "ar")]
 WORDS = np.array([a + b for a in SYLLABLES for b in SYLLABLES])  # 5,184 words, the first ones more frequent
@@ -62,3 +65,8 @@ def memory() -> dict[str, int]:
     """This process's memory in megabytes: the most there was, with pages of files, and what is its own now."""
     found = dict(re.findall(r"^(VmHWM|RssAnon|RssFile):\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.M))
     return {name: int(size) // 1024 for name, size in found.items()}
+
+
+def plain_texts(table: object, columns: list[str], lang: str, work: str) -> Dataset:
+    """The texts of a table, as `ftcourse predict` reads them."""
+    return plain_rows(*open_table(table, columns, lang, work), ("text", "text_pair")[: len(columns)])

@@ -1,6 +1,8 @@
 """Answers beside the columns that they came with, from pipes and to pipes."""
 
 import csv
+import errno
+import gzip
 import io
 import json
 import os
@@ -21,10 +23,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ftcourse.cli import app
-from ftcourse.engine import answers
+from ftcourse.engine import answers, formats
 from ftcourse.engine.answers import Asked, Rows, Writer, answer_rows, cell_words, names_in, neutral, open_rows
 from ftcourse.engine.checks import LANGS
 from ftcourse.engine.messages import catalogue
+from ftcourse.engine.shards import on_disk
 from ftcourse.engine.tables import TableFile
 from ftcourse.inference import Predictions, Predictor
 from tests.tiny import tiny_checkpoint
@@ -160,6 +163,16 @@ def test_values_of_every_type_are_written_as_they_were_read(tmp_path, tiny):
     }
 
 
+def test_half_a_character_in_what_is_kept_is_written_as_its_code(tmp_path, tiny):
+    records = [{"review": "Good.", "note": "so \ud83d", "tags": ["\udc00"]}, {"review": "Bad.", "note": "ش 😀"}]
+    (tmp_path / "new.json").write_text(json.dumps(records))
+    _, first, second = predict(tiny, tmp_path / "new.json", "--keep", "all")
+    kept = ("Good.", "so \\ud83d", '["\\udc00"]')
+    assert tuple(first[:3]) == kept and second[:2] == ["Bad.", "ش 😀"]
+    rows = open_rows(Asked(TableFile(tmp_path / "new.json"), ["review"], keep=["all"]), str(tmp_path))
+    assert on_disk(rows, str(tmp_path)).beside(0, 1) == [kept]
+
+
 @pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.long)])
 def test_a_run_that_was_killed_goes_on_with_what_it_keeps(tmp_path, tiny, kills):
     size = 6000 * kills
@@ -268,6 +281,28 @@ def test_a_pipe_that_was_stopped_goes_on_where_the_same_comes_again(tiny, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "whole.csv"]
 
 
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_full_disk_is_told_as_that_when_a_packed_table_is_read(tiny, tmp_path, monkeypatch, lines):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(formats, "copy", full)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"review\nGood.\n"))
+    more = ["--lines"] if lines else ["--text", "review"]
+    result = ask("predict", tiny, tmp_path / "a.csv.gz", *more, "--out", tmp_path / "a.csv", code=1)
+    assert "make room there" in result.stderr and "mend the file" not in result.stderr
+
+
+def test_a_model_that_may_not_be_read_is_told_as_that(tiny, new, tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(answers, "bytes_hash", refused)
+    result = ask("predict", tiny, new, "--text", "review", "--out", tmp_path / "a.csv", code=2)
+    assert f"no model could be loaded from '{tiny}': Permission denied" in result.stderr
+    assert [*tmp_path.iterdir()] == [new]
+
+
 def test_a_pipe_that_nobody_reads_on_ends_quietly(tiny):
     words = ["predict", tiny, "-", "--lines", "--out", "-"]
     command = [sys.executable, "-m", "ftcourse.cli", *words]
@@ -307,6 +342,14 @@ def test_a_call_that_cannot_be_meant_is_told(tiny, tmp_path, more, expected):
     result = ask("predict", tiny, tmp_path / "a.txt", *more, "--out", tmp_path / "b.csv", code=2)
     assert expected in " ".join(result.output.split())
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "parquet"])
+def test_lines_are_not_looked_for_in_a_table(tiny, tmp_path, kind):
+    frame, path = pd.DataFrame({"review": ["Good."]}), tmp_path / f"a.{kind}"
+    frame.to_parquet(path) if kind == "parquet" else frame.to_excel(path, index=False)
+    result = ask("predict", tiny, path, "--lines", "--out", tmp_path / "b.csv", code=2)
+    assert "is a table, not a text in each line; leave out --lines" in result.stderr and "CSV" not in result.stderr
 
 
 @pytest.mark.parametrize("lang", LANGS)
@@ -401,6 +444,11 @@ def test_any_names_can_be_named(names):
     quoted = ['"' + name.replace('"', '""') + '"' for name in names]
     assert names_in([",".join(quoted)]) == [*dict.fromkeys(names)]
     assert names_in(quoted) == [*dict.fromkeys(names)]
+
+
+def test_labels_that_are_signs_stay_as_they_are(tmp_path, tiny):
+    (tmp_path / "new.csv").write_text("mark,review\n+,Good.\n-,Bad.\n")
+    assert [row[0] for row in predict(tiny, tmp_path / "new.csv", "--keep", "mark")] == ["mark", "+", "-"]
 
 
 @given(CELLS)

@@ -18,17 +18,19 @@ from huggingface_hub import constants
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, EvalPrediction, pipeline
 
 from ftcourse import finetune as chapter
+from ftcourse.engine.answers import Asked, open_rows
 from ftcourse.engine.cleaning import label_order, prepare, row_keys, sort_rows
 from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import MARK
 from ftcourse.engine.hub import OFFLINE_SWITCHES, not_waiting
 from ftcourse.engine.report import load_report
-from ftcourse.engine.tables import plain_texts
+from ftcourse.engine.tables import TableFile
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig
 from ftcourse.model import classifier
 from ftcourse.trainer import metrics_for
+from tests.rows import plain_texts
 from tests.tiny import tiny_checkpoint, wild_table
 from tools.settings import ROOT
 
@@ -502,9 +504,9 @@ def test_commas_in_the_only_column_belong_to_the_texts(tmp_path):
     assert plain_texts(path, ["text"], "en", str(tmp_path / "work"))["text"][:] == ["Good, really.", "Bad, too."]
 
 
-def test_a_column_of_texts_named_twice_is_refused(frame):
+def test_a_column_of_texts_named_twice_is_refused():
     with pytest.raises(ValueError, match="'review' is named twice"):
-        plain_texts(frame, ["review", "review"], "en", "")
+        open_rows(Asked(TableFile("new.csv"), ["review", "review"]), "")
 
 
 @pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE])

@@ -1,17 +1,20 @@
 """Labels as people write them: joined, counted as gaps, put in order, and said."""
 
 import unicodedata
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ftcourse.engine import labels as spellings
 from ftcourse.engine.checks import LANGS
 from ftcourse.engine.cleaning import prepare
-from ftcourse.engine.labels import cell_separator, join_labels, label_key, label_order
+from ftcourse.engine.labels import cell_parts, cell_separator, join_labels, label_key, label_order, number_values
 from ftcourse.engine.messages import message
 from ftcourse.engine.report import load_report
 from ftcourse.finetune import finetune
@@ -87,7 +90,9 @@ def test_capitals_are_pointed_at():
 
 
 @pytest.mark.parametrize(
-    "word", ["nan", "NaN", "N/A", "n/a", "None", "NA", "-", "\u2014", "null", "#N/A", "<NA>", "NaT"]
+    "word",
+    ["nan", "NaN", "N/A", "n/a", "None", "NA", "-", "\u2014", "null", "#N/A", "<NA>", "NaT"]
+    + ["#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!"],
 )
 def test_a_word_for_a_gap_is_a_gap_and_said(word):
     found = prepared("good", "bad", word)
@@ -133,6 +138,9 @@ def test_the_gaps_of_a_class_label_are_gaps(tmp_path):
         (["1,2,3", "1", "2", "3,1"], ","),
         (['["a"]', '["a", "b"]', "[]"], "["),
         (["['a']", "['a', 'b']", "nan"], "["),
+        (["('a',)", "('a', 'b')", "()"], "["),
+        (["{'a'}", "{'b', 'a'}"], "["),
+        (["(a)", "(a b)", "{}"], None),
         (["good", "bad"], None),
         (["Paris, France", "Lyon, France", "Berlin, Germany"], None),
         (["0,5", "1,5", "1"], None),
@@ -143,6 +151,38 @@ def test_the_gaps_of_a_class_label_are_gaps(tmp_path):
 )
 def test_several_labels_in_a_cell_are_found(names, separator):
     assert cell_separator(names) == separator
+
+
+@pytest.mark.parametrize(
+    ("cell", "parts"),
+    [
+        ("['a' 'b'\n 'c']", ["a", "b", "c"]),
+        ("['a, b' \"it's\"]", ["a, b", "it's"]),
+        ("['a', 'b' 'c', ' \"d']", ["a", "b", "c", ' "d']),
+        ("('a', 'b')", ["a", "b"]),
+        ("{'b', 'a'}", ["a", "b"]),
+        ('{"a": 1}', None),
+        ("('a')", None),
+    ],
+)
+def test_lists_are_read_as_programs_write_them(cell, parts):
+    assert cell_parts(cell, "[") == parts
+
+
+def test_numbers_of_other_programs_are_numbers():
+    values, _ = number_values(["2.3e-05", "1E3", "2,5e+2", "1.23456789012e+12"], [1] * 4, {})
+    assert values.tolist() == [2.3e-05, 1000, 250, 1.23456789012e12]
+    for wrong in ("1e99", "e5", "1e", "1e5x"):
+        with pytest.raises(ValueError, match="expected a number"):
+            number_values([wrong], [1], {"name": "table", "columns": ["stars"]})
+
+
+def test_decimals_are_labels(tmp_path):
+    halves = [Decimal(number) / 2 for number in range(1, 4)]
+    rows = table(*map(str, halves), times=8).assign(stars=pa.array(halves * 8, pa.decimal128(3, 1)).to_pylist())
+    rows.to_parquet(tmp_path / "a.parquet")
+    for source in (rows, tmp_path / "a.parquet"):
+        assert prepare(source, COLUMNS, "en", 0.25, 0, str(tmp_path / "work")).names == ["0.5", "1", "1.5"]
 
 
 def test_what_may_be_several_labels_is_pointed_at():
@@ -204,3 +244,12 @@ def test_labels_of_any_kind_are_used_or_refused_in_words(labels):
         assert "'table'" in str(error) or "usable rows" in str(error)
     else:
         assert len(found.names) >= 2 and np.isfinite(found.train["label"][:]).all()
+
+
+def test_many_different_labels_are_looked_through_in_one_list(monkeypatch):
+    lists, real = {}, spellings.is_gap
+    monkeypatch.setattr(spellings, "is_gap", lambda key, keys: real(key, lists.setdefault(id(keys), keys)))
+    names = [*map(str, range(50))]
+    join_labels(names, [1] * 50)
+    number_values([*names, "nan", "N/A"], [1] * 52, {})
+    assert len(lists) == 2

@@ -1,21 +1,27 @@
 """Numbers as answers: stars as a scale, prices, whatever their size."""
 
+import tracemalloc
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from datasets import Dataset, Features, Value
 from transformers import AutoModelForSequenceClassification, pipeline
 from typer.testing import CliRunner
 
 from ftcourse.cli import app
-from ftcourse.engine.cleaning import NUMBER, prepare
+from ftcourse.engine.answers import answer_cells
+from ftcourse.engine.cleaning import NUMBER, Prepared, prepare
 from ftcourse.engine.models import start_model
-from ftcourse.engine.problems import Scale, head_of, number_groups
-from ftcourse.engine.report import load_report
+from ftcourse.engine.problems import Scale, head_of, measure_numbers, number_groups, number_scores
+from ftcourse.engine.report import load_report, report_on, setting_of
 from ftcourse.finetune import finetune
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
-from ftcourse.loop import TrainConfig
+from ftcourse.loop import History, TrainConfig
+from ftcourse.service.app import answers
 from tests.tiny import FAST, tiny_checkpoint
 
 COLUMNS = ["review", "stars"]
@@ -54,6 +60,15 @@ def test_labels_are_numbers_and_gaps_are_left_out(frame, kind):
 def test_a_number_may_be_written_in_several_ways(frame):
     frame["stars"] = ["1,5", "1.5", "\u0661\u066b\u0665", "\uff12"] * 30
     assert {*prepared(frame).train["label"][:]} == {1.5, 2.0}
+
+
+def test_small_numbers_are_read_as_every_program_writes_them(frame, tmp_path):
+    frame["stars"] = [2.3e-05, 0.5, 1e-07] * 40
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    for table in (frame, tmp_path / "a.csv", tmp_path / "a.parquet"):
+        found = prepare(table, COLUMNS, "en", 0.25, 0, str(tmp_path / "work"), NUMBER)
+        assert {*found.train["label"][:]} == {*np.float32([2.3e-05, 0.5, 1e-07]).tolist()}
 
 
 @pytest.mark.parametrize(
@@ -144,3 +159,51 @@ def test_many_numbers_are_told_in_five_groups():
     groups = number_groups(values)
     assert len(groups) == 5 and sum(rows.sum() for _, rows in groups) == 100
     assert [name for name, _ in number_groups(np.array([1.0, 0.5]))] == ["0.5", "1"]
+
+
+def split(train: np.ndarray, valid: np.ndarray) -> Prepared:
+    """Rows with these numbers, to train and to validate with."""
+    kinds = Features({"text": Value("string"), "label": Value("float32")})
+    rows = [Dataset.from_dict({"text": [""] * len(part), "label": part}, features=kinds) for part in (train, valid)]
+    return Prepared(
+        *rows, ["stars"], {"name": "a.csv", "columns": COLUMNS, "encoding": "utf-8"}, len(train), {}, problem=NUMBER
+    )
+
+
+def measured(rows: Prepared, answers: np.ndarray) -> dict:
+    """How answers for the validation rows do."""
+    usual = np.full(len(answers), np.median(rows.train["label"][:]))
+    others = {"majority": usual, "tfidf": usual}
+    return measure_numbers(rows, answers[:, None], others, number_scores, lambda *_: "close")
+
+
+def test_an_answer_is_right_where_no_number_of_the_training_is_nearer():
+    train, random = np.array([2.0, 1.0, 1.5]), np.random.default_rng(0)
+    valid, answers = random.choice(train, 200), random.choice(np.arange(0.5, 2.6, 0.125), 200).astype(np.float32)
+    scale = np.unique(train)
+    nearest = scale[np.abs(answers[:, None] - scale).argmin(axis=1)]
+    assert measured(split(train, valid), answers)["right"]["tuned"] == (nearest == valid).sum() > 0
+
+
+def test_many_different_numbers_take_no_memory_for_each_pair():
+    rows, answers = split(*np.random.default_rng(0).random((2, 3000))), np.linspace(0, 1, 3000, dtype=np.float32)
+    tracemalloc.start()
+    try:
+        measured(rows, answers)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_small_numbers_keep_their_digits():
+    config, numbers = SimpleNamespace(problem_type="regression", num_labels=1), np.float32([3.21e-05, 1234567])
+    assert answer_cells(SimpleNamespace(labels=numbers.tolist()), config) == [("3.21e-05",), ("1234567",)]
+    assert answers(numbers[:, None], config, 0.5) == [{"number": 3.21e-05}, {"number": 1234567.0}]
+    assert answers(np.float32([[np.nan]]), config, 0.5) == [{"number": None}]
+    rows = split(np.array([1e-05, 3e-05]), np.array([2e-05, 4e-05]))
+    found, setting = measured(rows, np.array([2.5e-05, 3.25e-05])), setting_of("tiny", FAST)
+    report = report_on(rows, History(), found, "en", seconds={}, setting=setting)
+    assert "the tuned model: mae 6.250e-06, rmse 6.374e-06, r2 0.5938" in str(report)
+    assert '<td class="n">6.250e-06</td>' in report.scores_html() and "| 6.250e-06 |" in report.card()
+    assert '<td class="n">7.500e-06</td>' in report.mistakes_html() and ">2.500e-05<" in report.mistakes_html()
+    assert ">2.500e-05<" in report.confusion_html()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from datasets import Dataset
+from datasets import ClassLabel, Dataset, List
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, EvalPrediction, pipeline
@@ -66,6 +66,9 @@ def answers(found) -> list[set]:
         [", ".join(names) for names in SETS],
         [json.dumps(names) for names in SETS],
         [str(names) for names in SETS],
+        [str(np.array(names)) for names in SETS],
+        [str(tuple(names)) for names in SETS],
+        [str({*names}) for names in SETS],
         SETS,
         [tuple(names) for names in SETS],
     ],
@@ -81,6 +84,9 @@ def test_several_labels_are_found_however_they_are_written(cells):
 def test_lists_in_a_data_set_are_several_labels(tmp_path):
     rows = Dataset.from_pandas(table(SETS))
     assert prepare(rows, COLUMNS, "en", 0.25, 0, str(tmp_path)).names == ["food", "price", "service"]
+    numbered = rows.map(lambda row: {"stars": [SETS[3].index(name) for name in row["stars"]]})
+    numbered = numbered.cast_column("stars", List(ClassLabel(names=SETS[3])))
+    assert prepare(numbered, COLUMNS, "en", 0.25, 0, str(tmp_path)).names == ["food", "price", "service"]
     table(SETS).to_json(tmp_path / "a.jsonl", orient="records", lines=True)
     found = prepare(tmp_path / "a.jsonl", COLUMNS, "en", 0.25, 0, str(tmp_path / "work"))
     assert found.problem == SEVERAL and len(found.train) + len(found.valid) == 48
@@ -109,8 +115,9 @@ def test_a_column_for_each_label(yes, no):
     assert answers(found) == [{*text.split()[2:]} for text in texts]
 
 
-def test_a_gap_beside_yes_and_no_is_a_gap_and_rows_without_any_label_are_used():
-    frame = SEMICOLONS.assign(a=["1", "0", "0", None] * 12, b=["1", "1", "0", "1"] * 12)
+@pytest.mark.parametrize("gap", [None, "NA", "None", "N/A"])
+def test_a_gap_beside_yes_and_no_is_a_gap_and_rows_without_any_label_are_used(gap):
+    frame = SEMICOLONS.assign(a=["1", "0", "0", gap] * 12, b=["1", "1", "0", "1"] * 12)
     found = prepare(frame, ["review", ["a", "b"]], "en", 0.25, 0, "")
     assert found.dropped["no_label"]["count"] == 12 and set() in answers(found)
 

@@ -241,7 +241,9 @@ def test_the_server_packs_pages_and_knows_what_has_not_changed(small):
     assert ask(small, "/index.html")[1].startswith(b"<p>first")
 
 
-@pytest.mark.parametrize("path", ["/none.html", "/../secret.txt", "/%2e%2e/secret.txt", "/out", "//etc/passwd", "/%00"])
+@pytest.mark.parametrize(
+    "path", ["/none.html", "/../secret.txt", "/%2e%2e/secret.txt", "/out", "//etc/passwd", "/%00", f"/{'x' * 300}"]
+)
 def test_the_server_gives_nothing_from_outside_its_folder(small, path):
     answer, body = ask(small, path)
     assert answer.status == 404 and b"secret" not in body and b"root:" not in body

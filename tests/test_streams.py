@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, IterableDataset, Value
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, DataCollatorWithPadding
@@ -22,7 +22,7 @@ from ftcourse.engine.cleaning import Prepared, prepare, read_rows, sort_rows
 from ftcourse.engine.problems import few_rows
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig, train
-from tests.rows import rows_of, write_csv
+from tests.rows import plain_texts, rows_of, write_csv
 from tests.tiny import tiny_checkpoint
 
 TOKENIZER = AutoTokenizer.from_pretrained(Kit().model("encoder"))
@@ -263,7 +263,7 @@ def test_json_lines_that_are_none_are_named_by_their_line(tmp_path):
     for line, words in (("{", "line 3"), ("[1]", "no table"), ('{"text": "\\ud800"}', "row 2, column 'text'")):
         path.write_text('{"text": "a"}\n\n' + line + '\n{"text": "b"}\n')
         with pytest.raises(ValueError, match=words):
-            tables.plain_texts(path, ["text"], "en", str(tmp_path / "work"))
+            plain_texts(path, ["text"], "en", str(tmp_path / "work"))
 
 
 def test_parts_of_large_tables_are_the_same_rows_in_the_order_of_the_table(tmp_path, monkeypatch):
@@ -280,6 +280,18 @@ def test_parts_of_large_tables_are_the_same_rows_in_the_order_of_the_table(tmp_p
     assert large.valid[:] == small.valid[:] and len(order) == len(small.train) == 133
     assert {*zip(*large.train[:].values(), strict=True)} == {*zip(*small.train[:].values(), strict=True)}
     assert all(label == int(text.split()[1]) % 2 for text, label in zip(*large.train[:].values(), strict=True))
+
+
+def test_a_small_part_of_a_large_table_is_taken_from_parts_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "AT_ONCE", 10)
+    texts, labels = [*map(str, range(2000))], np.arange(2000)
+    rows = Dataset.from_dict({"text": texts, "label": labels})
+    places, read, real = np.random.default_rng(0).permutation(2000)[:50], [], Dataset.__getitem__
+    with monkeypatch.context() as patch:
+        patch.setattr(Dataset, "__getitem__", lambda rows, key: read.append(found := real(rows, key)) or found)
+        part = tables.labelled(rows, places, labels[places], Value("int64"), str(tmp_path))
+    assert part[:] == {"text": [texts[place] for place in places], "label": places.tolist()}
+    assert read and max(map(len, read)) <= 100
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(-1, 3)), max_size=40))

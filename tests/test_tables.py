@@ -7,6 +7,7 @@ import json
 import lzma
 import os
 import re
+import tarfile
 import zipfile
 
 import pandas as pd
@@ -17,13 +18,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ftcourse.cli import app
+from ftcourse.engine import formats
 from ftcourse.engine.calls import call_of
 from ftcourse.engine.cleaning import prepare
 from ftcourse.engine.folders import sync
 from ftcourse.engine.messages import CATALOGUES, speaking
-from ftcourse.engine.tables import TableFile, plain_texts
+from ftcourse.engine.tables import TableFile
 from ftcourse.finetune import finetune
 from ftcourse.loop import TrainConfig
+from tests.rows import plain_texts
 from tests.tiny import FAST, tiny_checkpoint
 
 LANGS = ("en", "ar", "zh", "zh-Hant")
@@ -185,6 +188,31 @@ def test_a_zip_with_one_table_is_read_and_one_with_more_is_refused(tmp_path):
         plain_texts(tmp_path / "e.csv.gz", ["review"], "en", work)
 
 
+@pytest.mark.parametrize("header", [["review", "stars"], ["id", "review", "stars"]])
+def test_a_tar_with_one_table_is_read_and_one_with_more_is_refused(tmp_path, header):
+    content = pd.DataFrame({"id": 7, "review": TEXTS, "stars": 1})[header].to_csv(index=False)
+    kinds = {"one": tarfile.GNU_FORMAT, "two": tarfile.PAX_FORMAT}
+    for name, members in {"one": ["a.csv", "._a.csv"], "two": ["train.csv", "test.csv"]}.items():
+        with tarfile.open(tmp_path / f"{name}.tar.gz", "w:gz", format=kinds[name]) as archive:
+            for member in members:
+                (tmp_path / member).write_text(content)
+                archive.add(tmp_path / member, f"data/{member}")
+    work = str(tmp_path / "work")
+    assert plain_texts(tmp_path / "one.tar.gz", ["review"], "en", work)["text"][:] == TEXTS
+    with pytest.raises(ValueError, match="'two.tar.gz' has 2 files in it: 'data/train.csv', 'data/test.csv'; .*Unpack"):
+        plain_texts(tmp_path / "two.tar.gz", ["review"], "en", work)
+    packed = gzip.decompress((tmp_path / "one.tar.gz").read_bytes())
+    (tmp_path / "cut.tar").write_bytes(packed[:600])
+    with pytest.raises(ValueError, match="cannot read 'cut.tar'"):
+        plain_texts(tmp_path / "cut.tar", ["review"], "en", work)
+
+
+def test_a_folder_is_called_one(tmp_path):
+    (tmp_path / "data").mkdir()
+    with pytest.raises(ValueError, match="data' is a folder; expected the path of a file"):
+        plain_texts(tmp_path / "data", ["review"], "en", str(tmp_path / "work"))
+
+
 ROWS = [{"review": text, "stars": label} for text, label in zip(TEXTS, LABELS, strict=True)]
 JSONS = {
     "records": ROWS,
@@ -225,6 +253,8 @@ def test_a_record_in_a_record_is_named_with_a_dot(read):
         ('{"a": [{"review": "x"}], "b": [{"review": "y"}]}', "'a.json' holds 2 tables"),
         ("[" * 100_000, "'a.json'"),
         ('{"text": "a"}\n{"text": "b"}\n', "'a.json' has no column 'review'"),
+        ('[["review"], ["a", "b"]]', "there is no table in 'a.json'"),
+        ('[["review", "review"], ["a", "b"]]', "there is no table in 'a.json'"),
     ],
 )
 def test_json_without_the_table_is_refused(read, content, said):
@@ -250,6 +280,8 @@ def test_the_sheet_with_the_columns_is_read_and_two_of_them_are_refused(book, tm
     table, work = {"review": TEXTS, "stars": LABELS}, str(tmp_path / "work")
     path = book("a.xlsx", Notes={"by": ["me"]}, Data=table, Empty={})
     assert plain_texts(path, ["review"], "en", work)["text"][:] == TEXTS
+    with pytest.raises(ValueError, match="'a.xlsx' has no rows"):
+        plain_texts(TableFile(path, sheet="Empty"), ["review"], "en", work)
     path = book("b.xlsx", y2025=table, y2026={"review": ["New."], "stars": [1]})
     with pytest.raises(ValueError, match="more than one sheet of 'b.xlsx' .*'y2025', 'y2026'; .*--sheet"):
         plain_texts(path, ["review"], "en", work)
@@ -282,6 +314,9 @@ def test_a_parquet_file_is_read_under_another_name(tmp_path):
         path = (tmp_path / "a.parquet").rename(tmp_path / name)
         assert plain_texts(path, ["review"], "en", str(tmp_path / "work"))["text"][:] == TEXTS
         path.rename(tmp_path / "a.parquet")
+    pd.DataFrame({"review": []}).to_parquet(tmp_path / "empty.pq.gz")
+    with pytest.raises(ValueError, match="^'empty.pq.gz' has no rows; expected a row or more$"):
+        plain_texts(tmp_path / "empty.pq.gz", ["review"], "en", str(tmp_path / "work"))
 
 
 FOREIGN = {
@@ -298,6 +333,11 @@ FOREIGN = {
 def test_what_is_no_table_is_called_what_it_is(read, kind, name):
     with pytest.raises(ValueError, match=rf"'{name}' is {re.escape(kind)}.*, whatever its name .* save it as CSV"):
         read(name, FOREIGN[kind])
+
+
+def test_a_workbook_with_a_password_is_told_as_that(read):
+    with pytest.raises(ValueError, match="'a.xlsx' is locked with a password"):
+        read("a.xlsx", FOREIGN["Excel 97-2003"] + "EncryptedPackage".encode("utf-16-le") + bytes(90))
 
 
 @pytest.mark.parametrize("member", ["word/document.xml", "content.xml", "xl/workbook.bin"])
@@ -352,6 +392,15 @@ def test_a_full_disk_is_still_told(tmp_path, monkeypatch):
         sync(tmp_path / "a")
 
 
+def test_a_full_disk_while_a_table_is_unpacked_is_no_damage(read, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(formats, "copy", full)
+    with pytest.raises(OSError, match="no room for working files in .*make room there"):
+        read("a.csv.gz", gzip.compress(CSV.encode()))
+
+
 def test_the_command_line_names_encoding_and_sheet(tiny, tmp_path, book):
     (tmp_path / "a.csv").write_bytes("review,stars\nЕда была вкусной,1\n".encode("cp1251"))
     out = str(tmp_path / "answers.csv")
@@ -365,6 +414,19 @@ def test_the_command_line_names_encoding_and_sheet(tiny, tmp_path, book):
     assert CliRunner().invoke(app, words).exit_code == 2
     assert CliRunner().invoke(app, [*words, "--sheet", "two"]).exit_code == 0
     assert "New." in (tmp_path / "answers.csv").read_text(encoding="utf-8-sig")
+
+
+def test_an_encoding_that_is_named_and_wrong_is_told_as_that(read):
+    with pytest.raises(
+        ValueError, match="'a.csv' is not in the encoding utf-8 that was named: line 2, byte 1 "
+    ) as told:
+        read("a.csv", "review\nجيد جدا\n".encode("cp1256"), encoding="utf-8")
+    assert "rest of the file" not in str(told.value)
+
+
+@pytest.mark.parametrize(("named", "encoding"), [("utf-8", "utf-8-sig"), ("utf-16-le", "utf-16"), ("UTF8", "utf-8")])
+def test_the_mark_of_an_encoding_that_is_named_is_no_text(read, named, encoding):
+    assert read("a.csv", '"review","stars"\n"Good.","1"\n'.encode(encoding), encoding=named) == ["Good."]
 
 
 def test_another_encoding_is_another_call():
@@ -411,3 +473,27 @@ def test_no_traceback_whatever_is_in_a_file(tmp_path, content, suffix):
 def test_a_data_frame_with_blanks_in_its_names_is_read():
     assert plain_texts(pd.DataFrame({" review ": ["Good."]}), ["review"], "en", "")["text"][:] == ["Good."]
     assert plain_texts(Dataset.from_dict({"review\u200f": ["Good."]}), ["review"], "en", "")["text"][:] == ["Good."]
+
+
+@pytest.mark.parametrize("kind", ["frame", "dataset", "parquet", "json", "jsonl"])
+def test_labels_of_any_kind_are_read_under_a_name_with_blanks(tmp_path, kind):
+    words = ["good", "bad", "so"]
+    frame = pd.DataFrame({"review": [f"{words[n % 3]} food {n}" for n in range(48)], "stars": [1, 2, 3] * 16})
+    frame["customer"] = [number // 2 for number in range(48)]
+    wild = frame.rename(columns={"review": " review\u200f", "stars": "stars ", "customer": "\u00a0customer"})
+    if kind == "parquet":
+        wild.to_parquet(tmp_path / "a.parquet")
+    elif kind.startswith("json"):
+        wild.to_json(tmp_path / f"a.{kind}", orient="records", lines=kind == "jsonl")
+    table = {"frame": wild, "dataset": Dataset.from_pandas(wild)}.get(kind, tmp_path / f"a.{kind}")
+    found = [
+        prepare(rows, ["review", "stars"], "en", 0.25, 0, str(tmp_path / "work"), group="customer")
+        for rows in (frame, table)
+    ]
+    assert found[1].names == ["1", "2", "3"] and found[1].apart == found[0].apart
+    assert found[1].train[:] == found[0].train[:] and found[1].valid[:] == found[0].valid[:]
+
+
+def test_columns_may_have_numbers_for_names():
+    frame = pd.DataFrame([(f"{'good' if n % 2 else 'bad'} food {n}", n % 2) for n in range(24)])
+    assert prepare(frame, ["0", "1"], "en", 0.25, 0, "").names == ["0", "1"]

@@ -11,10 +11,10 @@ from transformers import AutoTokenizer
 
 from ftcourse.engine.cleaning import prepare
 from ftcourse.engine.encodings import find_encoding
-from ftcourse.engine.tables import plain_texts
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from ftcourse.tokens import show_tokens
+from tests.rows import plain_texts
 
 ODD = [
     "\u202e",

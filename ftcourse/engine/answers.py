@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,11 +23,11 @@ from datasets import Dataset
 from ftcourse.engine.contents import bytes_hash, content_hash
 from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import only_file, reason, written_whole
-from ftcourse.engine.formats import kind_of, unpacked
+from ftcourse.engine.formats import kind_of, no_text, unpacked
 from ftcourse.engine.messages import language, message, trouble
 from ftcourse.engine.names import chosen_columns
 from ftcourse.engine.progress import quiet_libraries
-from ftcourse.engine.tables import TableFile, open_table, plain_rows, written
+from ftcourse.engine.tables import TableFile, open_table, plain_rows, while_reading, written
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -40,11 +41,13 @@ TOGETHER = 1000  # rows that are answered, written and counted in one go
 def neutral(cell: object) -> str:
     """A cell that no spreadsheet takes for a formula: with an apostrophe in front where it began like one.
 
-    >>> neutral("=1+1"), neutral("1+1"), neutral(None)
-    ("'=1+1", '1+1', '')
+    A sign alone is none.
+
+    >>> neutral("=1+1"), neutral("1+1"), neutral("-"), neutral(None)
+    ("'=1+1", '1+1', '-', '')
     """
     text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
+    return f"'{text}" if text.startswith(FORMULA) and len(text) > 1 and not NUMBER.fullmatch(text) else text
 
 
 def names_in(given: Sequence[str]) -> list[str]:
@@ -93,10 +96,19 @@ def answer_columns(config, columns: Sequence[str]) -> list[str]:
     return names
 
 
+def number_words(number: float) -> str:
+    """A number with the seven digits that 32 bits hold.
+
+    >>> number_words(4.400000095367432), number_words(3.21e-05), number_words(1234567.0), number_words(12345678.0)
+    ('4.4', '3.21e-05', '1234567', '12345680')
+    """
+    return f"{float(f'{number:.7g}'):.15g}"
+
+
 def answer_cells(found, config) -> list[tuple[str, ...]]:
     """What goes into those columns for each answer of a predictor."""
     if config.problem_type == "regression":
-        return [(f"{number:.4f}",) for number in found.labels]
+        return [(number_words(number),) for number in found.labels]
     if config.problem_type == "multi_label_classification":
         apart = not any(";" in name for name in config.id2label.values())
         cells = [";".join(names) if apart else json.dumps(names, ensure_ascii=False) for names in found.labels]
@@ -120,17 +132,18 @@ def answer_batch(predictor, batch: dict[str, list]) -> list[tuple[str, ...]]:
 def cell_words(value: object) -> str:
     """A cell of any kind as it is written beside an answer: nothing for a gap; lists, and yes or no, as in JSON.
 
+    Half a character, which no file in UTF-8 can hold, is written as its code.
+
     >>> [cell_words(value) for value in ("007", 2.5, None, float("nan"), ["a", 1], True)]
     ['007', '2.5', '', '', '["a", 1]', 'true']
     """
-    if isinstance(value, str):
-        return value
+    if value is None or (not isinstance(value, str) and pd.api.types.is_scalar(value) and pd.isna(value)):
+        return ""
     if isinstance(value, list | tuple | dict | bool | np.bool_):
         value = bool(value) if isinstance(value, np.bool_) else value
-        return json.dumps(value, ensure_ascii=False, default=str)
-    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
-        return ""
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+        value = json.dumps(value, ensure_ascii=False, default=str)
+    said = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    return said if said.isascii() else said.encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True)
@@ -195,19 +208,15 @@ def line_rows(asked: Asked, work: str) -> tuple[Dataset, dict]:
     path = unpacked(path, Path(work)) if path.stat().st_size else path
     if not path.stat().st_size:
         raise trouble("empty_file", name=table.name)
-    if (kind := kind_of(path)) != "text":
-        raise trouble("foreign", name=table.name, kind=kind)
+    if (kind := kind_of(path)) in ("xlsx", "parquet"):
+        raise trouble("lines_table", name=table.name)
+    if kind != "text":
+        raise no_text(table.name, kind)
     encoding = find_encoding(path, asked.lang, table.encoding)
     with open(path, encoding=encoding) as file:
         lines = ((number, [line.removesuffix("\n")]) for number, line in enumerate(file, 1))
-        rows = written(chained((0, asked.columns), lines), source, work)
+        rows = written(chain([(0, asked.columns)], lines), source, work)
     return rows, source | {"encoding": encoding}
-
-
-def chained(first: tuple, rest: Iterator[tuple]) -> Iterator[tuple]:
-    """One thing, and then the rest."""
-    yield first
-    yield from rest
 
 
 def open_rows(asked: Asked, work: str) -> Rows:
@@ -228,10 +237,8 @@ def open_rows(asked: Asked, work: str) -> Rows:
         raise trouble("same_column", given=asked.columns[0])
     named = [] if ALL in asked.keep else asked.keep
     wanted = [*dict.fromkeys((*asked.columns, *named))]
-    try:
+    with while_reading(asked.table.name, work):
         table, source = line_rows(asked, work) if asked.lines else open_table(asked.table, wanted, asked.lang, work)
-    except (OSError, UnicodeError) as error:
-        raise trouble("unreadable", name=asked.table.name, reason=reason(error)) from error
     names = [*(table.columns if isinstance(table, pd.DataFrame) else table.column_names)]
     found = dict(zip(wanted, chosen_columns(names, source | {"columns": wanted}), strict=True))
     first = {name: name for name in names} if ALL in asked.keep else {found[name]: name for name in named}
@@ -282,11 +289,15 @@ def answer_rows(rows: Rows, predictor, writer: Writer, done: int = 0, stop: int 
 def part_of(out: Path, model: Path, asked: Asked, content: str | None = None) -> Path:
     """Where the answers go until all are there: for the same call, and the same in model and table, the same file.
 
-    What came through a pipe is told by its `content`.
+    What came through a pipe is told by its `content`. `ValueError` where model or table cannot be read.
     """
+    try:
+        read = bytes_hash(model)
+    except OSError as error:
+        raise trouble("no_model", given=str(model), reason=reason(error)) from error
     table = [content] if content else [str(asked.table.path), content_hash(asked.table)]
     how = [asked.columns, asked.keep, asked.lines, asked.raw, asked.lang, asked.table.encoding, asked.table.sheet]
-    call = json.dumps([str(model), bytes_hash(model), table, how, asked.how])
+    call = json.dumps([str(model), read, table, how, asked.how])
     return out.with_name(f".{out.name}.{hashlib.sha256(call.encode()).hexdigest()[:8]}.part")
 
 

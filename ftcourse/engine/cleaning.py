@@ -16,7 +16,7 @@ from ftcourse.engine.fair import Sides, check_learned, group_numbers, hash_of, n
 from ftcourse.engine.labels import cell_separator, join_labels, label_order, number_values, with_label_texts
 from ftcourse.engine.messages import language, message, trouble
 from ftcourse.engine.several import find_cell_separator, gathered_labels, label_sets, split_several
-from ftcourse.engine.tables import TableFile, labelled, open_table, plain_rows
+from ftcourse.engine.tables import TableFile, chosen, labelled, open_table, plain_rows
 
 ONE_LABEL, SEVERAL, NUMBER = "single_label_classification", "multi_label_classification", "regression"
 
@@ -227,6 +227,7 @@ def read_rows(
     table, source = open_table(table, [*more, *texts, *labels], lang, cache_dir)
     places = [f"spelt {number}" for number in range(len(labels))]
     new = [*("text", "text_pair")[: len(texts)], *places]
+    table = chosen(table, source)
     table = with_label_texts(with_group_cells(table, group) if more else table, source, labels)
     rows = plain_rows(table, source, ["group"] * len(more) + new)
     source["columns"] = [*texts, *labels]

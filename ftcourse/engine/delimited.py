@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from ftcourse.engine.names import find_header, has_columns
@@ -185,7 +185,7 @@ def regular(
     if start:
         yield start[place][0], header
         swallowed = Swallowed(separator, [set() for _ in header])
-    for line, cells, lines in chained(start[place + 1 :], found):
+    for line, cells, lines in chain(start[place + 1 :], found):
         if not cells:
             continue
         if len(cells) > size and any(cells[size:]):
@@ -199,9 +199,3 @@ def regular(
         yield line, cells
     if swallowed:
         swallowed.check()
-
-
-def chained(first: Sequence, rest: Iterator) -> Iterator:
-    """What has been looked at already, and then the rest."""
-    yield from first
-    yield from rest

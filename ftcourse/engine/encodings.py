@@ -100,7 +100,7 @@ def scan(path: Path) -> Scan:
         found.lines += block.count(b"\n")
         found.zeros += len(re.findall(rb"\0\n|\n\0", block)) if b"\0" in block else 0
         try:
-            found.valid = found.valid and decoder.decode(block, final=not block) is not None
+            found.valid = found.valid and decoder.decode(block) is not None
         except UnicodeDecodeError:
             found.valid = False
         if not block.isascii():
@@ -211,11 +211,11 @@ def judge(path: Path, found: Scan, lang: str) -> str:
     return best
 
 
-def damaged(path: Path, encoding: str, place: tuple[int, int, bytes]) -> Exception:
-    """What to say of a file that is in an encoding but for a few bytes, at a place."""
+def damaged(path: Path, encoding: str, place: tuple[int, int, bytes], named: bool = False) -> Exception:
+    """What to say of a file that is in an encoding but for a few bytes, at a place; or that is not in the one named."""
     line, column, found = place
     values = {"line": line, "column": column, "found": found.hex(" "), "encoding": encoding}
-    return trouble("encoding_damaged", name=path.name, **values)
+    return trouble("encoding_given" if named else "encoding_damaged", name=path.name, **values)
 
 
 def unclear(path: Path, encodings: list[str], found: Scan) -> Exception:
@@ -243,7 +243,8 @@ def find_encoding(path: Path, lang: str, given: str | None = None) -> str:
         start = file.read(4)
     name, strict = next((names for mark, names in BYTE_MARKS.items() if start.startswith(mark)), (None, None))
     if given:
-        name = strict = known_encoding(given)
+        given = known_encoding(given)
+        name, strict = (name, strict) if given == strict else (given, given)  # the mark of that encoding is no text
     elif not name:
         found = scan(path)
         name = strict = wide_encoding(path, found)
@@ -256,7 +257,7 @@ def find_encoding(path: Path, lang: str, given: str | None = None) -> str:
         elif not name:
             name = strict = judge(path, found, lang)
     if place := bad_bytes(path, strict):
-        raise damaged(path, strict, place)
+        raise damaged(path, strict, place, named=bool(given))
     if strict in TWO_BYTES and not given and (place := lost_byte(path, strict)):
         raise damaged(path, strict, place)
     return name

@@ -14,7 +14,7 @@ import pyarrow as pa
 from datasets import Dataset, Features, Value
 from scipy.sparse import csc_matrix
 
-from ftcourse.engine.labels import UNSEEN, is_gap, label_key
+from ftcourse.engine.labels import NOTHING, UNSEEN, is_gap, label_key
 from ftcourse.engine.messages import trouble
 
 ALSO_DROPPED = "~|\u0640"  # signs that are used like punctuation; tatweel
@@ -84,14 +84,11 @@ def group_cell(value: object) -> str | None:
 
 
 def with_group_cells(table: Dataset | pd.DataFrame, group: str) -> Dataset | pd.DataFrame:
-    """The table with the cells of one column as texts, where it has it once and it has other cells.
+    """The table with the cells of one column as texts, where it has other cells.
 
     >>> with_group_cells(pd.DataFrame({"customer": [7, 8]}), "customer")["customer"].tolist()
     ['7', '8']
     """
-    names = [*(table.columns if isinstance(table, pd.DataFrame) else table.column_names)]
-    if len(table) == 0 or names.count(group) != 1:
-        return table
     if isinstance(table, pd.DataFrame):
         return table.assign(**{group: pd.Series(map(group_cell, table[group]), table.index, dtype=object)})
     if getattr(table.features[group], "dtype", None) == "string":
@@ -107,14 +104,14 @@ def with_group_cells(table: Dataset | pd.DataFrame, group: str) -> Dataset | pd.
 def group_numbers(cells: Sequence[str | None] | pa.ChunkedArray) -> np.ndarray:
     """For each cell the number of its group, -1 for a gap; spellings that mean the same are one group.
 
-    >>> group_numbers(["Ann", "ann ", None, "7", "\\uff17", "N/A"]).tolist()
-    [0, 0, -1, 1, 1, -1]
+    >>> group_numbers(["Ann", "ann ", None, "7", "\\uff17", "N/A", "NA"]).tolist()
+    [0, 0, -1, 1, 1, -1, -1]
     """
     column = cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([pa.array(cells, pa.string())])
     encoded = column.combine_chunks().dictionary_encode()
     keys = [label_key(cell).casefold() for cell in encoded.dictionary.to_pylist()]
     every, numbers = sorted({*keys, *([""] if encoded.null_count else [])}), {}
-    gaps = {key for key in every if is_gap(key, every)}
+    gaps = {key for key in every if key in NOTHING or is_gap(key, every)}
     found = [-1 if key in gaps else numbers.setdefault(key, len(numbers)) for key in keys]
     return np.array([*found, -1], dtype=np.int64)[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
 

@@ -262,13 +262,13 @@ def reason(error: BaseException) -> str:
     return " ".join((getattr(error, "strerror", None) or str(error)).split())
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether something failed because a disk is full.
+def is_full(error: BaseException | None) -> bool:
+    """Whether something failed because a disk is full, or comes of an error that did.
 
     >>> is_full(OSError(errno.ENOSPC, "No space left on device")), is_full(OSError("other"))
     (True, False)
     """
-    return isinstance(error, OSError) and (error.errno in FULL or is_full(error.__cause__))
+    return error is not None and (getattr(error, "errno", None) in FULL or is_full(error.__cause__))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ftcourse.engine.messages import trouble
-from ftcourse.engine.names import has_columns
+from ftcourse.engine.names import has_columns, matches
 
 DEEP = 5  # how far down a table may lie
 
@@ -54,8 +54,11 @@ def table_in(value: object, columns: Sequence[str], depth: int = 0) -> list[dict
     if is_records(value):
         return [by_columns([flat(record) for record in value])]
     if isinstance(value, list) and value and all(isinstance(row, list) for row in value):
-        names = [str(name) for name in value[0]]
-        return [by_columns([dict(zip(names, row, strict=False)) for row in value[1:]])] if len(value) > 1 else []
+        names, rows = [str(name) for name in value[0]], value[1:]
+        longer = any(cell is not None for row in rows for cell in row[len(names) :])
+        if not rows or longer or any(len(matches(names, column)) > 1 for column in columns):
+            return []
+        return [by_columns([dict(zip(names, row, strict=False)) for row in rows])]
     if not isinstance(value, dict) or depth > DEEP:
         return []
     if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):

@@ -22,10 +22,16 @@ UNSEEN = re.compile(
     "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0]"
 )
 FORMS = ("<wide>", "<narrow>", "<initial>", "<medial>", "<final>", "<isolated>")  # of what is the same letter in all
+POWER = re.compile(r"[+-]?[0-9]{1,18}([.,][0-9]{1,18})?[eE][+-]?[0-9]{1,2}")  # of ten, as programs write numbers
 NUMBER = re.compile(r"([+-]?[0-9]{1,18})(?:(?:\.|,(?![0-9]{3}$))([0-9]{1,18}))?")
 TRUTH = ("true", "false")
-GAPS = ("nan", "n/a", "#n/a", "n.a.", "<na>", "nat", "null", "(null)", "#null!")  # in small letters
+GAPS = ("nan", "n/a", "#n/a", "n.a.", "<na>", "nat", "null", "(null)")  # in small letters
+GAPS += ("#null!", "#ref!", "#value!", "#div/0!", "#name?", "#num!")  # of formulas that could not be worked out
+NOTHING = ("na", "none")  # in small letters, where labels cannot be called so
+LARGEST = Decimal("3.4e38")  # in 32 bits
 LIST = "["  # cells such as ["food", "price"]
+BRACKETS = (("[", "]"), ("(", ")"), ("{", "}"))
+QUOTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(\s+(?=['"]))?""", re.S)  # and blanks before the next
 SEPARATORS = (";", "|", "\uff1b", "\u061b", "\u3001", "\u060c", "\uff0c", ",", "\n")
 PERHAPS = ("None", "NA", "-", "--", "\u2013", "\u2014")  # a gap beside two other labels, or else a label
 
@@ -53,11 +59,14 @@ def label_key(text: str) -> str:
 def number_of(text: str) -> Decimal | None:
     """The number that a label is; None where it is none.
 
-    >>> number_of("1,5"), number_of("good"), number_of("-2")
-    (Decimal('1.5'), None, Decimal('-2'))
+    >>> number_of("1,5"), number_of("good"), number_of("-2"), number_of("2.3e-05")
+    (Decimal('1.5'), None, Decimal('-2'), Decimal('0.000023'))
     """
     key = label_key(text)
-    return Decimal(key) if NUMBER.fullmatch(key) else None
+    if not NUMBER.fullmatch(key) and not POWER.fullmatch(key):
+        return None
+    number = Decimal(key.replace(",", "."))
+    return number if abs(number) <= LARGEST else None
 
 
 def label_order(names: Sequence[str]) -> list[str]:
@@ -87,9 +96,24 @@ def label_text(value: object) -> str | None:
         return None
     if isinstance(value, str | bool | np.bool_ | int | np.integer):
         return str(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return f"{value.normalize():f}"
     if isinstance(value, float | np.floating) and isfinite(value):
         return str(int(value)) if float(value).is_integer() else f"{value:.12g}"
     raise TypeError(reprlib.repr(value))
+
+
+def named_label(value: object, names: Sequence[str]) -> object:
+    """A label, or a list of them, with the name in place of its number, None in place of a number below 0.
+
+    >>> named_label(1, ["bad", "good"]), named_label([0, 1], ["bad", "good"]), named_label(-1, ["bad", "good"])
+    ('good', ['bad', 'good'], None)
+    """
+    if isinstance(value, list):
+        return [named_label(part, names) for part in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return names[value] if value >= 0 else None
+    return value
 
 
 def label_texts(batch: dict, rows: Sequence[int], columns: Sequence[str], name: str, names: dict) -> dict[str, list]:
@@ -102,10 +126,8 @@ def label_texts(batch: dict, rows: Sequence[int], columns: Sequence[str], name: 
     for column in columns:
         known, texts = names.get(column), []
         for row, value in zip(rows, batch[column], strict=True):
-            if known and isinstance(value, int) and not isinstance(value, bool):
-                value = known[value] if value >= 0 else None
             try:
-                texts.append(label_text(value))
+                texts.append(label_text(named_label(value, known) if known else value))
             except TypeError as error:
                 raise trouble("label_cell", name=name, row=row + 1, column=column, given=error) from None
         found[column] = texts
@@ -113,16 +135,13 @@ def label_texts(batch: dict, rows: Sequence[int], columns: Sequence[str], name: 
 
 
 def with_label_texts(table: Dataset | pd.DataFrame, source: dict, labels: Sequence[str]) -> Dataset | pd.DataFrame:
-    """The table with its columns of labels as texts, where each of the columns asked for is there once.
+    """The table with its columns of labels as texts.
 
     >>> source = {"name": "table", "columns": ["review", "stars"]}
     >>> with_label_texts(pd.DataFrame({"review": ["Good."], "stars": [4.5]}), source, ["stars"])["stars"].tolist()
     ['4.5']
     """
     columns = source["columns"]
-    names = [*(table.columns if isinstance(table, pd.DataFrame) else table.column_names)]
-    if len(table) == 0 or any(names.count(column) != 1 for column in columns):
-        return table
     options = {"columns": [*labels], "name": source["name"], "names": {}}
     if isinstance(table, pd.DataFrame):
         texts = label_texts(table, range(len(table)), **options)
@@ -131,7 +150,8 @@ def with_label_texts(table: Dataset | pd.DataFrame, source: dict, labels: Sequen
     table = table.with_format(None).select_columns([*columns])
     kinds = {label: getattr(table.features[label], "dtype", None) for label in labels}
     options["columns"] = [label for label in labels if kinds[label] != "string"]
-    options["names"] = {label: getattr(table.features[label], "names", None) for label in labels}
+    kinds = {label: getattr(table.features[label], "feature", table.features[label]) for label in labels}
+    options["names"] = {label: getattr(kind, "names", None) for label, kind in kinds.items()}
     if not options["columns"]:
         return table
     features = Features({**table.features, **dict.fromkeys(options["columns"], Value("string"))})
@@ -209,7 +229,8 @@ def join_labels(names: Sequence[str], counts: Sequence[int]) -> tuple[np.ndarray
     keys, groups = [label_key(name) for name in names], {}
     for number, key in enumerate(keys):
         groups.setdefault(key, []).append(number)
-    gaps = {key for key in groups if is_gap(key, [*groups])}
+    every = [*groups]
+    gaps = {key for key in every if is_gap(key, every)}
     joined, numbers, notes = [], np.full(len(names), -1), []
     for key, group in groups.items():
         if key not in gaps:
@@ -243,6 +264,18 @@ def suspicions(names: Sequence[str]) -> list[dict]:
     return found + [note("gap_label", label=name) for name in names if name in PERHAPS]
 
 
+def python_list(text: str) -> list | tuple | set:
+    """What is in a list, a tuple or a set as Python writes it, or in an array of texts as NumPy does, without commas.
+
+    >>> python_list("['food' 'price']"), python_list("{'price', 'food'}")
+    (['food', 'price'], ['food', 'price'])
+    """
+    found = ast.literal_eval(QUOTED.sub(lambda part: f"{part[1]}, " if part[2] else part[1], text))
+    if not isinstance(found, list | tuple | set):
+        raise TypeError(text)
+    return sorted(found, key=str) if isinstance(found, set) else [*found]
+
+
 def cell_parts(text: str, separator: str) -> list[str] | None:
     """The labels in a cell: those of a list in JSON or Python, or what stands between separators; None for a bad list.
 
@@ -250,8 +283,8 @@ def cell_parts(text: str, separator: str) -> list[str] | None:
     (['food', '2'], ['food', 'price'], [], None)
     """
     text = text.strip()
-    if text.startswith("[") and text.endswith("]"):
-        for read in (json.loads, ast.literal_eval):
+    if (text[:1], text[-1:]) in BRACKETS:
+        for read in (json.loads, python_list) if text[0] == LIST else (python_list,):
             try:
                 parts = [label_text(part) for part in read(text)]
             except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
@@ -291,12 +324,12 @@ def number_values(names: Sequence[str], counts: Sequence[int], source: dict) -> 
     array([1.5, nan])
     """
     keys = {name: label_key(name) for name in names}
-    every, values, gaps = {*keys.values()}, np.full(len(names), np.nan), {}
+    every, values, gaps = [*{*keys.values()}], np.full(len(names), np.nan), {}
     for place, (name, key) in enumerate(keys.items()):
         number = number_of(key)
         if number is not None:
             values[place] = float(number)
-        elif is_gap(key, [*every]):
+        elif is_gap(key, every):
             gaps[name] = int(counts[place])
         else:
             raise trouble("no_number", name=source["name"], column=source["columns"][-1], given=shown(name))

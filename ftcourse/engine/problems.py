@@ -164,6 +164,15 @@ def number_baselines(prepared: Prepared, lang: str, seed: int) -> dict[str, np.n
     return fitted_answers(judges, prepared)
 
 
+def digits(number: float) -> str:
+    """A number as a report has it, with three digits after the point, or with four that count where those are more.
+
+    >>> digits(1234.5678), digits(0.5), digits(0.0000321), digits(0)
+    ('1234.568', '0.5000', '3.210e-05', '0.000')
+    """
+    return f"{number:#.4g}" if 0 < abs(number) < 1 else f"{number:.3f}"
+
+
 FEW_NUMBERS = 12  # so many have a line each in a table
 
 
@@ -196,7 +205,8 @@ def measure_numbers(
     answers = {who: np.ravel(found) for who, found in baselines.items()} | {"tuned": tuned}
     errors = {who: np.abs(found - truth) for who, found in answers.items()}
     scale = np.unique(column_array(prepared.train, "label"))
-    nearest = {who: scale[np.abs(found[:, None] - scale).argmin(axis=1)] for who, found in answers.items()}
+    middles = (scale[1:].astype(np.float64) + scale[:-1]) / 2
+    nearest = {who: scale[np.searchsorted(middles, found)] for who, found in answers.items()}
     worst = np.argsort(-errors["tuned"], kind="stable")[:10]
     groups = [(name, rows) for name, rows in number_groups(truth) if rows.any()]
     return {
@@ -211,7 +221,7 @@ def measure_numbers(
             {
                 "text": text,
                 "label": f"{truth[row]:g}",
-                "prediction": f"{tuned[row]:.2f}",
+                "prediction": digits(tuned[row]),
                 "probability": float(errors["tuned"][row]),
             }
             for text, row in zip(joined_texts(prepared.valid.select(worst)), worst, strict=True)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
@@ -17,8 +18,8 @@ from ftcourse.engine.columns import column_array
 from ftcourse.engine.launch import process_number
 from ftcourse.engine.messages import catalogue, message
 from ftcourse.engine.plots import plot_history, png
-from ftcourse.engine.problems import number_groups
-from ftcourse.engine.views import bar, direction, shaded, table_html
+from ftcourse.engine.problems import digits, number_groups
+from ftcourse.engine.views import Markup, bar, direction, shaded, table_html
 
 STYLE = (
     "body{font-family:system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;line-height:1.5}"
@@ -184,8 +185,19 @@ class Report:
         others = {who: scores for who, scores in self.scores.items() if who != "tuned"}
         return others | head | {"tuned": self.scores["tuned"]}
 
+    def told(self, score: float) -> str:
+        """A score or an error with as many digits as count."""
+        return digits(score) if self.problem == NUMBER else f"{score:.3f}"
+
+    def told_html(self, row: Sequence) -> list:
+        """A row of a table, in which scores and errors have as many digits as count."""
+        return [Markup(f'<td class="n">{self.told(cell)}</td>') if isinstance(cell, float) else cell for cell in row]
+
     def score_rows(self) -> list[tuple]:
         return [(self.say(who), *scores.values()) for who, scores in self.all_scores().items()]
+
+    def scores_html(self) -> str:
+        return table_html(self.score_header(), map(self.told_html, self.score_rows()))
 
     def score_header(self) -> list[str]:
         return [self.say("who"), *self.scores["tuned"]]
@@ -211,7 +223,9 @@ class Report:
     def confusion_html(self) -> str:
         if self.problem == NUMBER:
             header = [self.say(key) for key in ("label", "in_valid", "mean_answer", "probability")]
-            return f"<p>{escape(self.say('confusion_how'))}</p>" + table_html(header, self.confusion)
+            return f"<p>{escape(self.say('confusion_how'))}</p>" + table_html(
+                header, map(self.told_html, self.confusion)
+            )
         if self.problem == SEVERAL:
             header = [self.say(key) for key in ("label", "found", "missed", "wrongly")]
             rows = [(name, m[1][1], m[1][0], m[0][1]) for name, m in zip(self.names, self.confusion, strict=True)]
@@ -233,7 +247,7 @@ class Report:
             (shortened(m["text"]), *(self.name_of(m[key]) for key in ("label", "prediction")), m["probability"])
             for m in self.mistakes
         ]
-        return f"<p>{escape(self.say('mistakes_how'))}</p>" + table_html(header, rows)
+        return f"<p>{escape(self.say('mistakes_how'))}</p>" + table_html(header, map(self.told_html, rows))
 
     def time_html(self) -> str:
         rows = [(self.say(f"seconds.{what}"), round(seconds, 1)) for what, seconds in self.seconds.items()]
@@ -247,7 +261,7 @@ class Report:
         curve = f'<img alt="" src="data:image/png;base64,{curve_png(self.history)}">'
         curve += "".join(f"<p>{escape(text)}</p>" for text in self.kept_texts())
         sections = {
-            "scores": table_html(self.score_header(), self.score_rows()) + self.method_html(),
+            "scores": self.scores_html() + self.method_html(),
             "data": self.data_html(),
             "labels": self.labels_html(),
             "curve": curve,
@@ -273,7 +287,7 @@ class Report:
         dropped = [f"  {count:>6}  {why}" for count, why, _ in self.dropped_rows()]
         names = list(self.scores["tuned"])
         scores = [
-            f"  {self.say(who)}: " + ", ".join(f"{name} {values[name]:.3f}" for name in names if name in values)
+            f"  {self.say(who)}: " + ", ".join(f"{name} {self.told(values[name])}" for name in names if name in values)
             for who, values in self.all_scores().items()
         ]
         data = [self.rows_text(), *dropped, *self.apart_texts(), *self.notes_texts(), self.cut_text()]
@@ -285,10 +299,7 @@ class Report:
         """The model's card, in Markdown."""
         counts = [f"| {cell_text(e['label'])} | {e['train']} | {e['valid']} |" for e in self.labels]
         dropped = [f"- {count}: {why}" for count, why, _ in self.dropped_rows()] or [self.say("none_dropped")]
-        scores = [
-            f"| {cell_text(row[0])} | " + " | ".join(f"{value:.3f}" for value in row[1:]) + " |"
-            for row in self.score_rows()
-        ]
+        scores = [f"| {cell_text(row[0])} | " + " | ".join(map(self.told, row[1:])) + " |" for row in self.score_rows()]
         header = self.score_header()
         parts = [
             f"---\nlanguage: {self.lang}\nlibrary_name: transformers\npipeline_tag: text-classification\n---",

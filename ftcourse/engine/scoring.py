@@ -62,7 +62,7 @@ class ScoreReport(Report):
     def body_html(self) -> str:
         """The report without the page around it."""
         sections = {
-            "scores": table_html(self.score_header(), self.score_rows()),
+            "scores": self.scores_html(),
             "data": self.data_html(),
             "labels": self.labels_html(),
             "confusion": self.confusion_html(),

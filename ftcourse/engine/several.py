@@ -8,6 +8,7 @@ from datasets import Dataset
 
 from ftcourse.engine.labels import (
     LIST,
+    NOTHING,
     SEPARATORS,
     cell_parts,
     cell_separator,
@@ -35,7 +36,7 @@ def yes_or_no(values: Sequence[str | None], source: dict, column: str) -> dict[s
     nothing = None if any(key in NO for key in keys.values()) else False
     found = {}
     for value, key in keys.items():
-        if not (key in YES or key in NO or is_gap(key, ())):
+        if not (key in YES or key in NO or key in NOTHING or is_gap(key, ())):
             raise trouble("yes_or_no", name=source["name"], column=column, given=shown(value))
         found[value] = True if key in YES else False if key in NO else nothing
     return found

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,7 +20,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from ftcourse.engine.answers import TOGETHER, Asked, Rows, answer_shard, chained, join, make_bar, progress, shard_of
+from ftcourse.engine.answers import TOGETHER, Asked, Rows, answer_shard, join, make_bar, progress, shard_of
 from ftcourse.engine.messages import in_words, language, trouble, use_language
 from ftcourse.engine.processes import is_out_of_memory
 from ftcourse.engine.progress import quiet_libraries
@@ -53,7 +54,7 @@ def on_disk(rows: Rows, folder: str) -> Rows:
 
     def copied(names: list[str], batches: Callable[[int, int], list]):
         cells = ((start, [*row]) for start in range(0, len(rows.texts), TOGETHER) for row in batches(start, TOGETHER))
-        return written(chained((0, names), cells), rows.source | {"columns": names}, folder)
+        return written(chain([(0, names)], cells), rows.source | {"columns": names}, folder)
 
     def texts(start: int, number: int) -> list:
         return [*zip(*rows.texts[start : start + number].values(), strict=True)]

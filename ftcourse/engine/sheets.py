@@ -88,6 +88,8 @@ def excel_rows(path: Path, name: str, columns: Sequence[str], sheet: str | None)
     with opened_book(path) as book:
         rows = enumerate(sheet_rows(chosen_sheet(book, name, columns, sheet)), start=1)
         start = [*islice(rows, 20)]
+        if not start:
+            raise trouble("no_rows", name=name)
         place, header = find_header([cells for _, cells in start], columns)
         while header and header[-1] is None:
             header.pop()

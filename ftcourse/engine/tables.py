@@ -17,13 +17,14 @@ import pandas as pd
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, Value, load_dataset
 from datasets.exceptions import DatasetGenerationError
+from pyarrow.parquet import read_metadata
 
 from ftcourse.engine.delimited import READINGS, Irregular, find_separator, regular
 from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import is_full, reason
-from ftcourse.engine.formats import MARKUP, kind_of, unpacked
+from ftcourse.engine.formats import MARKUP, kind_of, no_text, unpacked
 from ftcourse.engine.jsons import has_lines, json_lines, json_table, lines_schema
-from ftcourse.engine.messages import trouble
+from ftcourse.engine.messages import in_words, trouble
 from ftcourse.engine.names import chosen_columns
 from ftcourse.engine.sheets import excel_rows
 
@@ -82,40 +83,36 @@ def read_table(path: str | Path, **options) -> Dataset:
         raise trouble("not_read", name=path.name, kind=builder, reason=error.__cause__ or error) from error
 
 
-def cell_text(value: object, *, label: bool = False) -> str | None:
-    """A cell as a text, None for a gap. A label may also be a whole number or a truth value; else it is a `TypeError`.
+def cell_text(value: object) -> str | None:
+    """A cell as a text, None for a gap; what is neither is a `TypeError`.
 
-    >>> cell_text("Good."), cell_text(float("nan")), cell_text(4.0, label=True), cell_text("4.0", label=True)
-    ('Good.', None, '4', '4')
+    >>> cell_text("Good."), cell_text(float("nan"))
+    ('Good.', None)
     """
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return None
     if isinstance(value, str):
         value.encode()
-        return re.sub(r"^([+-]?\d+)\.0$", r"\1", value) if label else value
-    if label and isinstance(value, bool | np.bool_ | int | np.integer):
-        return str(value)
-    if label and isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
+        return value
     raise TypeError(reprlib.repr(value))
 
 
-def column_texts(values: Sequence, name: str, column: str, *, label: bool = False, start: int = 1) -> list:
+def column_texts(values: Sequence, name: str, column: str, start: int = 1) -> list:
     """The cells of a column as texts or None. A `ValueError` names table, row (counted from 1) and column of a bad one.
 
-    >>> column_texts([1, None], "own.xlsx", "stars", label=True)
-    ['1', None]
+    >>> column_texts(["Good.", 1], "own.xlsx", "review")
+    Traceback (most recent call last):
+    ValueError: 'own.xlsx', row 2, column 'review': got 1; expected a text
     """
     texts = []
     for row, value in enumerate(values, start):
         try:
-            texts.append(cell_text(value, label=label))
+            texts.append(cell_text(value))
         except UnicodeEncodeError as error:
             given = ascii(error.object[error.start : error.end])
             raise trouble("surrogate", name=name, row=row, column=column, given=given) from None
         except TypeError as error:
-            key = "label_cell" if label else "cell"
-            raise trouble(key, name=name, row=row, column=column, given=error) from None
+            raise trouble("cell", name=name, row=row, column=column, given=error) from None
     return texts
 
 
@@ -138,7 +135,7 @@ class TableFile:
 
 
 TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".xlsx")
-ALSO = (".tab", ".ndjson", ".xls", ".xlsm", ".gz", ".zip", ".bz2", ".xz")  # what is in them decides
+ALSO = (".tab", ".ndjson", ".xls", ".xlsm", ".gz", ".zip", ".bz2", ".xz", ".tar", ".tgz")  # what is in them decides
 AT_ONCE = 10_000  # rows that are written at a time
 LARGE = 100_000  # rows of a part that is read and written in the order of the table
 
@@ -199,6 +196,23 @@ def written(rows: Iterator[tuple[int, list]], source: dict, cache_dir: str) -> D
     return Dataset.from_file(str(target))
 
 
+def taken(rows: Dataset, places: np.ndarray) -> pa.Table:
+    """Some of the rows, which come as Arrow, in the order of their places; read from front to back, a part at a time.
+
+    >>> rows = Dataset.from_dict({"text": ["a", "b", "c"]}).with_format("arrow")
+    >>> taken(rows, np.array([2, 0])).to_pydict()
+    {'text': ['c', 'a']}
+    """
+    order, parts = np.argsort(places, kind="stable"), []
+    ordered = places[order]
+    for start in range(int(ordered[0]), int(ordered[-1]) + 1, 10 * AT_ONCE):
+        low, high = np.searchsorted(ordered, (start, start + 10 * AT_ONCE))
+        if low < high:
+            part = rows[start : int(ordered[high - 1]) + 1].combine_chunks()
+            parts.append(part.take(pa.array(ordered[low:high] - start)))
+    return pa.concat_tables(parts).combine_chunks().take(pa.array(np.argsort(order)))
+
+
 def labelled(rows: Dataset, places: np.ndarray, labels: np.ndarray, feature: object, cache_dir: str) -> Dataset:
     """Some of the rows, by their places, with these labels in the column `label`; on the disk, where there is a folder.
 
@@ -219,9 +233,7 @@ def labelled(rows: Dataset, places: np.ndarray, labels: np.ndarray, feature: obj
     step = AT_ONCE if len(places) > LARGE else max(len(places), 1)
     with arrow_file(cache_dir, schema) as (target, writer):
         for start in range(0, len(places), step):
-            some = places[start : start + step]
-            first, last = some.min(), some.max() + 1
-            found = texts[int(first) : int(last)].combine_chunks().take(pa.array(some - first))
+            found = taken(texts, places[start : start + step])
             values = labels[start : start + step]
             values = values if values.ndim == 1 else [*values]
             found = found.append_column(schema.field("label"), pa.array(values, schema.field("label").type))
@@ -296,20 +308,22 @@ def read_parquet(path: Path, name: str, cache_dir: str) -> Dataset:
     if not re.fullmatch(r"[\w .-]+", path.name) or path.suffix != ".parquet" or "::" in str(path):
         path = Path(shutil.copy(path, Path(mkdtemp(prefix="table-", dir=folder)) / "table.parquet"))
     try:
-        rows = read_table(path, cache_dir=cache_dir)
+        rows = read_table(path, cache_dir=cache_dir) if read_metadata(path).num_rows else None
     except ValueError as error:
         why = error.__cause__ and (error.__cause__.__cause__ or error.__cause__)
         raise trouble("unreadable", name=name, reason=reason(why or error)) from error
+    if rows is None:
+        raise trouble("no_rows", name=name)
     return rows
 
 
 def read_file(table: TableFile, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[object, str]:
     """A table from a file, and its encoding; a `ValueError` with the name of the file says what is wrong with it."""
     path, name = Path(table.path), table.name
-    if path.suffix.lower() not in (*TABLES, *ALSO):
-        raise trouble("suffix", name=name, known=", ".join(TABLES))
     if path.is_dir():
         raise trouble("folder", name=str(path))
+    if path.suffix.lower() not in (*TABLES, *ALSO):
+        raise trouble("suffix", name=name, known=", ".join(TABLES))
     if not path.exists():
         raise trouble("no_file", name=str(path))
     if path.stat().st_size == 0:
@@ -328,8 +342,28 @@ def read_file(table: TableFile, columns: Sequence[str], lang: str, cache_dir: st
     if kind == "parquet":
         return read_parquet(path, name, cache_dir), "parquet"
     if kind != "text":
-        raise trouble("foreign", name=name, kind=kind)
+        raise no_text(name, kind)
     return read_text(path, source, lang, table.encoding, cache_dir)
+
+
+@contextmanager
+def while_reading(name: str, folder: str) -> Iterator[None]:
+    """While a table called `name` is read: what the system refuses is a `ValueError` with that name, and a full disk
+    an `OSError` with the folder that needs room.
+
+    >>> with while_reading("a.csv", "work"):
+    ...     raise PermissionError(13, "Permission denied")
+    Traceback (most recent call last):
+    ValueError: cannot read 'a.csv': Permission denied; mend the file there, ...
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if is_full(error):
+            raise trouble("no_room", OSError, folder=folder, reason=in_words("reason_full")) from error
+        if isinstance(error, OSError | UnicodeError):
+            raise trouble("unreadable", name=name, reason=reason(error)) from error
+        raise
 
 
 def open_table(table: object, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset | pd.DataFrame, dict]:
@@ -347,12 +381,8 @@ def open_table(table: object, columns: Sequence[str], lang: str, cache_dir: str)
         table = TableFile(table)
     if not isinstance(table, TableFile):
         raise trouble("table_type", given=type(table).__name__)
-    try:
+    with while_reading(table.name, cache_dir):
         rows, encoding = read_file(table, columns, lang, cache_dir)
-    except (OSError, UnicodeError) as error:
-        if is_full(error):
-            raise trouble("no_room", OSError, folder=cache_dir, reason=reason(error)) from error
-        raise trouble("unreadable", name=table.name, reason=reason(error)) from error
     return rows, source | {"name": table.name, "encoding": encoding}
 
 
@@ -368,61 +398,42 @@ def check_table(rows: Dataset | pd.DataFrame, source: dict) -> list:
     return found
 
 
-def plain_batch(
-    batch: dict, indices: Sequence[int], columns: dict[str, str], source: dict, names: list[str] | None
-) -> dict[str, list]:
-    """Some rows, their columns renamed as `columns` says, with texts or None in them; `names` are those of labels.
+def plain_batch(batch: dict, indices: Sequence[int], columns: dict[str, str], source: dict) -> dict[str, list]:
+    """Some rows, their columns renamed as `columns` says, with texts or None in them.
 
-    >>> plain_batch({"stars": [1, None]}, [0, 1], {"stars": "label"}, {"name": "table"}, None)
-    {'label': ['1', None]}
+    >>> plain_batch({"review": ["Good.", None]}, [0, 1], {"review": "text"}, {"name": "table"})
+    {'text': ['Good.', None]}
     """
-    found = {}
-    for column, new in columns.items():
-        values, label = [*batch[column]], new == "label"
-        if label and names:
-            values = [names[value] if isinstance(value, int) and value >= 0 else None for value in values]
-        start = indices[0] + 1 if len(indices) else 1
-        found[new] = column_texts(values, source["name"], column, label=label, start=start)
-    return found
+    start = indices[0] + 1 if len(indices) else 1
+    return {new: column_texts(batch[column], source["name"], column, start) for column, new in columns.items()}
+
+
+def chosen(rows: Dataset | pd.DataFrame, source: dict) -> Dataset | pd.DataFrame:
+    """The columns asked for and no others, each under the very name that it is asked for by.
+
+    >>> chosen(pd.DataFrame({" text": ["Good."], "id": [7]}), {"name": "table", "columns": ["text"]})["text"].tolist()
+    ['Good.']
+    """
+    found, names = check_table(rows, source), source["columns"]
+    if len({*found}) < len(found):
+        raise trouble("same_column", given=names[-1])
+    if isinstance(rows, pd.DataFrame):
+        return rows[found].set_axis(names, axis=1)
+    return rows.select_columns(found).rename_columns(dict(zip(found, names, strict=True)))
 
 
 def plain_rows(rows: Dataset | pd.DataFrame, source: dict, new: Sequence[str]) -> Dataset:
     """The rows with the columns of the source under `new` names: texts, or None for a gap.
 
     >>> source = {"name": "table", "columns": ["review", "stars"]}
-    >>> plain_rows(pd.DataFrame({"review": ["Good."], "stars": [5]}), source, ["text", "label"])[0]
+    >>> plain_rows(pd.DataFrame({"review": ["Good."], "stars": ["5"]}), source, ["text", "label"])[0]
     {'text': 'Good.', 'label': '5'}
     """
     found, features = check_table(rows, source), Features(dict.fromkeys(new, Value("string")))
     columns = dict(zip(found, new, strict=True))
-    options = {"columns": columns, "source": source, "names": None}
+    options = {"columns": columns, "source": source}
     if isinstance(rows, pd.DataFrame):
         return Dataset.from_dict(plain_batch(rows, range(len(rows)), **options), features=features)
-    options["names"] = getattr(rows.features[found[-1]], "names", None)
     rows = rows.with_format(None).select_columns(found)
     how = {"batched": True, "with_indices": True, "remove_columns": rows.column_names, "features": features}
     return rows.map(plain_batch, fn_kwargs=options, **how)
-
-
-def read_texts(table: object, columns: Sequence[str], lang: str, cache_dir: str) -> tuple[Dataset, dict]:
-    """The texts of a table without labels, or pairs of them, in the columns `text` and, for pairs, `text_pair`; and
-    where they came from.
-
-    >>> read_texts(pd.DataFrame({"review": ["Good.", None]}), ["review"], "en", "")[0][:]
-    {'text': ['Good.', None]}
-    """
-    if len(columns) not in (1, 2):
-        raise trouble("text_type", given=reprlib.repr([*columns]))
-    if len({*columns}) < len(columns):
-        raise trouble("same_column", given=columns[0])
-    rows, source = open_table(table, columns, lang, cache_dir)
-    return plain_rows(rows, source, ("text", "text_pair")[: len(columns)]), source
-
-
-def plain_texts(table: object, columns: Sequence[str], lang: str, cache_dir: str) -> Dataset:
-    """The texts of a table, as `read_texts` finds them.
-
-    >>> plain_texts(pd.DataFrame({"review": ["Good.", None]}), ["review"], "en", "")[:]
-    {'text': ['Good.', None]}
-    """
-    return read_texts(table, columns, lang, cache_dir)[0]

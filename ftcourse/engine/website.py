@@ -70,8 +70,10 @@ class Handler(SimpleHTTPRequestHandler):
         path = (self.root / name).resolve()
         if not path.is_relative_to(self.root):
             return None
-        path = path / "index.html" if path.is_dir() else path
-        return path if path.is_file() else None
+        with suppress(OSError):  # of a name that is too long
+            path = path / "index.html" if path.is_dir() else path
+            return path if path.is_file() else None
+        return None
 
     def answer(self, body: bool) -> None:
         """Send a file, or a redirect to a folder's own address, or the page that says there is none."""

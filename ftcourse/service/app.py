@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from ftcourse.engine.answers import number_words
 from ftcourse.engine.forward import answers_of
 from ftcourse.engine.messages import message
 from ftcourse.inference import Predictor
@@ -25,7 +26,7 @@ from ftcourse.service import pages
 from ftcourse.service.questions import Limits, Question, Refused, form_question, question_of
 from ftcourse.service.worker import Full, Worker
 
-DIGITS = 6  # of a probability
+DIGITS = 6  # of a probability, after the point
 PATIENCE = 20  # times the limit of a body: so much is heard before it is refused
 USUAL = Limits()
 LOCAL = {"Content-Security-Policy": HEADERS["Content-Security-Policy"] + "; form-action 'self'"}
@@ -80,7 +81,7 @@ def to_errors(line: str) -> None:
 
 
 def plain(number: float) -> float | None:
-    """A number that JSON has: rounded, None for one that is none.
+    """A probability as JSON has it: rounded, None for what is no number.
 
     >>> plain(0.123456789), plain(float("nan"))
     (0.123457, None)
@@ -97,7 +98,7 @@ def answers(probabilities: np.ndarray, config, threshold: float) -> list[dict]:
     """
     found = answers_of(probabilities, config, threshold)
     if config.problem_type == "regression":
-        return [{"number": plain(number)} for number in found]
+        return [{"number": float(number_words(number)) if math.isfinite(number) else None} for number in found]
     names = [str(config.id2label[number]) for number in range(config.num_labels)]
     rows = [dict(zip(names, map(plain, row), strict=True)) for row in probabilities.tolist()]
     if config.problem_type == "multi_label_classification":
