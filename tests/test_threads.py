@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, DebertaV2Config
+from transformers import AutoModelForSequenceClassification, DebertaV2Config, LlamaConfig
 
 from ftcourse.engine import forward, half, threads
 from ftcourse.engine.half import in_half
@@ -108,8 +108,19 @@ def test_a_compiled_model_and_one_core_work_on_one_batch(model):
     torch.set_num_threads(1)
     assert threads.batches_at_once(model) == 1
     torch.set_num_threads(2)
+    assert threads.batches_at_once(torch.compile(model, backend="eager")) == 1
+    assert threads.batches_at_once(model) == 2
     model.bert.compile(backend="eager")
     assert threads.batches_at_once(model) == 1
+
+
+@pytest.mark.parametrize(("kind", "number"), [("default", 2), ("dynamic", 1), ("longrope", 1)])
+def test_positions_that_go_by_the_length_of_a_batch_are_for_one_batch(kind, number, two_cores):
+    sizes = {"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    positions = {"rope_type": kind, "rope_theta": 1e4, "factor": 2.0, "original_max_position_embeddings": 16}
+    positions |= {"short_factor": [1.0, 1.0], "long_factor": [2.0, 2.0]}
+    config = LlamaConfig(**sizes, intermediate_size=8, max_position_embeddings=32, rope_parameters=positions)
+    assert threads.batches_at_once(AutoModelForSequenceClassification.from_config(config)) == number
 
 
 def test_weights_rounded_once_answer_as_a_model_in_half_precision_and_leave_it_as_it_was(model, tokenizer):
