@@ -134,6 +134,42 @@ def test_weights_rounded_once_answer_as_a_model_in_half_precision_and_leave_it_a
     assert not any(part._forward_hooks for part in model.modules())
 
 
+def test_two_at_once_answer_in_half_precision_and_who_wants_all_bits_meanwhile_has_them(model, tokenizer):
+    batch, begun, ended = tokenizer(TEXTS[:3], return_tensors="pt", padding=True), threading.Event(), threading.Event()
+    with torch.inference_mode():
+        exact = model(**batch).logits
+    found = {}
+
+    @torch.inference_mode()
+    def first(answer):
+        assert begun.wait(9)  # for the second one, which goes on when this one has ended
+        found["meanwhile"], found["first"] = model(**batch).logits, answer(**batch).logits
+
+    @torch.inference_mode()
+    def second(answer):
+        begun.set()
+        assert ended.wait(9)
+        found["second"] = answer(**batch).logits
+
+    jobs = [threading.Thread(target=in_half, args=(model, work)) for work in (first, second)]
+    for job in jobs:
+        job.start()
+    jobs[0].join()
+    ended.set()
+    jobs[1].join()
+    assert found["meanwhile"].equal(exact)
+    assert found["first"].dtype == torch.bfloat16 and found["first"].equal(found["second"])
+    assert all(type(one) is torch.nn.Parameter and one.dtype == torch.float32 for one in model.parameters())
+
+
+@pytest.mark.parametrize("choice", ["no", "bf16"])
+def test_rounded_weights_that_were_only_for_measuring_are_let_go(choice, model, tokenizer, monkeypatch):
+    monkeypatch.setattr(forward, "faster_precision", lambda work, device: (work("no"), work("bf16"), choice)[2])
+    predictor = Predictor(model, tokenizer, precision="auto")
+    predictor.predict(TEXTS[:2])
+    assert predictor.precision == choice and (model in half.KEPT) == (choice == "bf16")
+
+
 def step(model) -> None:
     """One of the fused optimizer, which PyTorch does not count as a change."""
     model(input_ids=torch.tensor([[2, 9, 3]]), labels=torch.tensor([1])).loss.backward()
@@ -194,6 +230,14 @@ def test_a_model_that_wants_one_type_of_numbers_answers_in_mixed_precision(model
     assert 0 < np.abs(found - expected).max() < 0.05
     assert half.KEPT[model] is None  # and is not tried again
     assert np.array_equal(Predictor(model, tokenizer, precision="bf16").predict(TEXTS).probabilities, found)
+
+
+def test_weights_in_two_places_are_answered_with_in_mixed_precision(monkeypatch):
+    def rounded(model):  # as two graphics cards are answered
+        raise RuntimeError("Expected all tensors to be on the same device, but found at least two devices")
+
+    monkeypatch.setattr(half, "rounded", rounded)
+    assert in_half(torch.nn.Linear(2, 1), lambda answer: answer(input=torch.ones(1, 2)).dtype) == torch.bfloat16
 
 
 def test_a_deberta_answers_in_half_precision(tokenizer):
