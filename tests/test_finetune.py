@@ -222,10 +222,15 @@ def test_a_model_for_another_kind_of_answer_can_be_tuned(call, frame, tiny, tmp_
     assert call(frame, model=tmp_path / "start").model.config.problem_type == "single_label_classification"
 
 
-def test_a_model_in_half_precision_is_trained_in_full(call, frame, tiny, tmp_path):
+def test_a_model_in_half_precision_is_trained_in_full_and_answers_in_full(call, frame, tiny, tmp_path):
     AutoModelForSequenceClassification.from_pretrained(tiny, dtype=torch.bfloat16).save_pretrained(tmp_path / "half")
     AutoTokenizer.from_pretrained(tiny).save_pretrained(tmp_path / "half")
     assert call(frame, model=tmp_path / "half").model.dtype == torch.float32
+    predictor, texts = Predictor(tmp_path / "half"), ["Good food.", "Never again."]
+    exact = AutoModelForSequenceClassification.from_pretrained(tmp_path / "half", dtype=torch.float32)
+    assert predictor.model.dtype == torch.float32
+    expected = Predictor(exact, predictor.tokenizer).predict(texts).probabilities
+    assert np.array_equal(predictor.predict(texts).probabilities, expected)
 
 
 def test_no_pickle_is_opened(call, frame, tiny, tmp_path):
