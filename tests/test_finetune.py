@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import evaluate
 import numpy as np
 import pandas as pd
@@ -543,11 +544,15 @@ def test_a_hub_that_does_not_answer_is_left_alone_while_a_model_is_loaded(troubl
     for switch in OFFLINE_SWITCHES:
         monkeypatch.setenv(switch, "0")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "yes")  # as somebody asked, for data alone
+    for switch in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setattr(f"datasets.config.{switch}", True)
     monkeypatch.setattr("ftcourse.engine.hub.hub_trouble", lambda: trouble)
     with pytest.raises(KeyError), not_waiting():
         assert constants.HF_HUB_OFFLINE is not asked
         raise KeyError
     assert constants.HF_HUB_OFFLINE is False
+    assert os.environ["HF_DATASETS_OFFLINE"] == "yes" and datasets.config.HF_HUB_OFFLINE is True
 
 
 def test_a_name_on_the_hub_beside_the_kit_says_how_to_switch_the_hub_on(call, frame):
