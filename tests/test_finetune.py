@@ -23,13 +23,15 @@ from ftcourse.engine.cleaning import label_order, prepare, row_keys, sort_rows
 from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import MARK
 from ftcourse.engine.hub import OFFLINE_SWITCHES, not_waiting
+from ftcourse.engine.metrics import best_metric
+from ftcourse.engine.models import start_model
 from ftcourse.engine.report import load_report
 from ftcourse.engine.tables import plain_texts
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig
 from ftcourse.model import classifier
-from ftcourse.trainer import metrics_for
+from ftcourse.trainer import fit_trainer, metrics_for
 from tests.tiny import tiny_checkpoint, wild_table
 from tools.settings import ROOT
 
@@ -577,6 +579,37 @@ def test_a_call_that_trained_nothing_does_not_bind_the_next(call, frame, monkeyp
 def test_numbers_of_numpy_are_numbers(call, frame, tmp_path):
     call(frame, config=TrainConfig(epochs=np.int64(1), batch_size=64, lr=np.float32(5e-3)), validation=np.float64(0.1))
     assert load_report(tmp_path / "out").setting["epochs"] == 1
+
+
+def error(found: EvalPrediction) -> dict[str, float]:
+    """How far answers are off, in any kind of answers, and how many are right."""
+    rows, truth = found.predictions, found.label_ids
+    if rows.shape[-1] == 1:
+        off = np.abs(rows - truth.reshape(-1, 1))
+    else:
+        off = (rows > 0) != (truth > 0.5) if truth.ndim == 2 else rows.argmax(axis=1) != truth
+    return {"error": off.mean(), "right": 1 - off.mean(), "own_loss": off.mean()}
+
+
+@pytest.mark.parametrize(
+    ("labels", "number"),
+    [([1.5, 2.0], 1), ([[1.5], [2.0]], 1), ([4, 7], 1), ([[1.0, 0.0], [0.0, 0.0]], 2), ([2, -100, 0], 3)],
+)
+def test_epochs_are_compared_by_a_score_that_says_the_better_one(labels, number):
+    def only(*names):
+        return best_metric(lambda found: {name: error(found)[name] for name in names}, labels, number)
+
+    assert only("right") == only("error", "right") == only("right", "error") == "right"
+    assert only("error") == "loss" and only("error", "own_loss", "right") == "own_loss"
+
+
+def test_a_trainer_for_numbers_ends_with_the_best_epoch(tiny, tmp_path):
+    model, tokenizer = start_model(tiny, ["stars"], 0, "regression")
+    data = Dataset.from_dict({"input_ids": [[2, 5 + n, 3] for n in range(8)], "labels": [n / 2 for n in range(8)]})
+    options = {"tokenizer": tokenizer, "output_dir": tmp_path, "epochs": 2, "lr": 0.01}
+    state = fit_trainer(model, data, data, metrics=lambda found: {"mae": error(found)["error"]}, **options).state
+    losses = [entry["eval_loss"] for entry in state.log_history if "eval_mae" in entry]
+    assert len({*losses}) == 2 and state.best_metric == min(losses)
 
 
 def test_options_of_combined_metrics_are_checked_before_training():
