@@ -1,6 +1,7 @@
 """Nothing is lost: trainings that are killed, disks that are full, files that are damaged."""
 
 import copy
+import json
 import math
 import multiprocessing
 import os
@@ -23,7 +24,8 @@ from transformers import BertConfig, BertForSequenceClassification, default_data
 from ftcourse.engine import checkpoint
 from ftcourse.engine.checkpoint import Checkpoints, read_checkpoint
 from ftcourse.engine.folders import claim_folder
-from ftcourse.loop import TrainConfig, evaluate, train
+from ftcourse.engine.run import begun
+from ftcourse.loop import History, TrainConfig, evaluate, train
 from tests.victim import main, run
 from tools.settings import ROOT
 
@@ -108,6 +110,36 @@ def test_stopped_after_any_step_the_history_is_the_same_too(whole, tmp_path, mon
         history.metrics,
         history.steps,
     )
+
+
+def test_a_checkpoint_costs_as_much_after_many_steps_as_after_few(tmp_path, monkeypatch):
+    asked, headers = [], []
+    monkeypatch.setattr(torch.Tensor, "item", lambda tensor: asked.append(tensor) or 0.0)
+    with begun(network(), ROWS, default_data_collator, SHORT, History(), output_dir=tmp_path / "run") as under_way:
+        for number in (10, 1000):
+            under_way.losses = [torch.tensor(0.1)] * number
+            under_way.history = History([0.1] * number, [1e-4] * 2 * number)
+            asked.clear()
+            tensors, state = under_way.checkpoints.capture(under_way, [])
+            headers.append(len(json.dumps({**state, "elapsed": 0.0, "schedule": None}, default=float)))
+            assert not asked and len(tensors["history.lrs"]) == 2 * number
+    assert headers[0] == headers[1]
+
+
+def test_a_checkpoint_of_before_with_its_losses_in_the_header_is_gone_on_from(whole, tmp_path, monkeypatch):
+    folder, (model, history) = tmp_path / "run", whole["random"]
+    with monkeypatch.context() as patch:
+        stop_saving_after(patch, 20, KeyboardInterrupt())  # in the second epoch
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, sampling="random")
+    path = folder / newest(folder)
+    tensors, state = read_checkpoint(path)
+    state["losses"] = tensors.pop("run.losses").tolist()
+    state["history"] |= {name: tensors.pop(f"history.{name}").tolist() for name in checkpoint.STEPS}
+    assert state["losses"] and state["history"]["losses"]
+    checkpoint.write_checkpoint(path, tensors, state)
+    resumed, found = run(folder, resume=True, sampling="random")
+    assert same(model, resumed) and (found.losses, found.lrs) == (history.losses, history.lrs)
 
 
 @pytest.mark.parametrize("calls", [0, 1, 7])

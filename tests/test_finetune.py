@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import evaluate
 import numpy as np
 import pandas as pd
@@ -23,13 +24,15 @@ from ftcourse.engine.cleaning import label_order, prepare, row_keys, sort_rows
 from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import MARK
 from ftcourse.engine.hub import OFFLINE_SWITCHES, not_waiting
+from ftcourse.engine.metrics import best_metric
+from ftcourse.engine.models import start_model
 from ftcourse.engine.report import load_report
 from ftcourse.engine.tables import TableFile
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig
 from ftcourse.model import classifier
-from ftcourse.trainer import metrics_for
+from ftcourse.trainer import fit_trainer, metrics_for
 from tests.rows import plain_texts
 from tests.tiny import tiny_checkpoint, wild_table
 from tools.settings import ROOT
@@ -224,10 +227,15 @@ def test_a_model_for_another_kind_of_answer_can_be_tuned(call, frame, tiny, tmp_
     assert call(frame, model=tmp_path / "start").model.config.problem_type == "single_label_classification"
 
 
-def test_a_model_in_half_precision_is_trained_in_full(call, frame, tiny, tmp_path):
+def test_a_model_in_half_precision_is_trained_in_full_and_answers_in_full(call, frame, tiny, tmp_path):
     AutoModelForSequenceClassification.from_pretrained(tiny, dtype=torch.bfloat16).save_pretrained(tmp_path / "half")
     AutoTokenizer.from_pretrained(tiny).save_pretrained(tmp_path / "half")
     assert call(frame, model=tmp_path / "half").model.dtype == torch.float32
+    predictor, texts = Predictor(tmp_path / "half"), ["Good food.", "Never again."]
+    exact = AutoModelForSequenceClassification.from_pretrained(tmp_path / "half", dtype=torch.float32)
+    assert predictor.model.dtype == torch.float32
+    expected = Predictor(exact, predictor.tokenizer).predict(texts).probabilities
+    assert np.array_equal(predictor.predict(texts).probabilities, expected)
 
 
 def test_no_pickle_is_opened(call, frame, tiny, tmp_path):
@@ -540,11 +548,15 @@ def test_a_hub_that_does_not_answer_is_left_alone_while_a_model_is_loaded(troubl
     for switch in OFFLINE_SWITCHES:
         monkeypatch.setenv(switch, "0")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "yes")  # as somebody asked, for data alone
+    for switch in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setattr(f"datasets.config.{switch}", True)
     monkeypatch.setattr("ftcourse.engine.hub.hub_trouble", lambda: trouble)
     with pytest.raises(KeyError), not_waiting():
         assert constants.HF_HUB_OFFLINE is not asked
         raise KeyError
     assert constants.HF_HUB_OFFLINE is False
+    assert os.environ["HF_DATASETS_OFFLINE"] == "yes" and datasets.config.HF_HUB_OFFLINE is True
 
 
 def test_a_name_on_the_hub_beside_the_kit_says_how_to_switch_the_hub_on(call, frame):
@@ -569,6 +581,37 @@ def test_a_call_that_trained_nothing_does_not_bind_the_next(call, frame, monkeyp
 def test_numbers_of_numpy_are_numbers(call, frame, tmp_path):
     call(frame, config=TrainConfig(epochs=np.int64(1), batch_size=64, lr=np.float32(5e-3)), validation=np.float64(0.1))
     assert load_report(tmp_path / "out").setting["epochs"] == 1
+
+
+def error(found: EvalPrediction) -> dict[str, float]:
+    """How far answers are off, in any kind of answers, and how many are right."""
+    rows, truth = found.predictions, found.label_ids
+    if rows.shape[-1] == 1:
+        off = np.abs(rows - truth.reshape(-1, 1))
+    else:
+        off = (rows > 0) != (truth > 0.5) if truth.ndim == 2 else rows.argmax(axis=1) != truth
+    return {"error": off.mean(), "right": 1 - off.mean(), "own_loss": off.mean()}
+
+
+@pytest.mark.parametrize(
+    ("labels", "number"),
+    [([1.5, 2.0], 1), ([[1.5], [2.0]], 1), ([4, 7], 1), ([[1.0, 0.0], [0.0, 0.0]], 2), ([2, -100, 0], 3)],
+)
+def test_epochs_are_compared_by_a_score_that_says_the_better_one(labels, number):
+    def only(*names):
+        return best_metric(lambda found: {name: error(found)[name] for name in names}, labels, number)
+
+    assert only("right") == only("error", "right") == only("right", "error") == "right"
+    assert only("error") == "loss" and only("error", "own_loss", "right") == "own_loss"
+
+
+def test_a_trainer_for_numbers_ends_with_the_best_epoch(tiny, tmp_path):
+    model, tokenizer = start_model(tiny, ["stars"], 0, "regression")
+    data = Dataset.from_dict({"input_ids": [[2, 5 + n, 3] for n in range(8)], "labels": [n / 2 for n in range(8)]})
+    options = {"tokenizer": tokenizer, "output_dir": tmp_path, "epochs": 2, "lr": 0.01}
+    state = fit_trainer(model, data, data, metrics=lambda found: {"mae": error(found)["error"]}, **options).state
+    losses = [entry["eval_loss"] for entry in state.log_history if "eval_mae" in entry]
+    assert len({*losses}) == 2 and state.best_metric == min(losses)
 
 
 def test_options_of_combined_metrics_are_checked_before_training():

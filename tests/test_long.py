@@ -304,12 +304,30 @@ def test_a_book_in_one_cell_is_read_with_little_memory(tiny, monkeypatch):
     assert np.allclose(cut[0], Predictor(predictor.model, TOKENIZER).predict([ROAD * 40]).probabilities[0], atol=1e-6)
 
 
-def test_texts_of_blanks_are_cut_off_where_their_words_are():
-    texts = [" " * 5000 + "good food " * 100, "bad"]
+GAP = " " * 5000 + "good food " * 100
+
+
+@pytest.mark.parametrize(
+    "texts", [[GAP, "bad"], [("ok" + GAP, "bad " * 100)], [("bad " * 100, "ok" + GAP), ("a", "b")]]
+)
+def test_texts_of_blanks_are_cut_off_where_their_words_are(texts):
     assert (
         tokenizing.cut_off(texts, TOKENIZER, 16)["input_ids"]
         == TOKENIZER(texts, truncation=True, max_length=16)["input_ids"]
     )
+
+
+def test_of_pairs_of_books_only_the_beginnings_are_looked_at(monkeypatch):
+    lengths, encode = [], tokenizing.encode
+
+    def noted(tokenizer, texts, max_length):
+        lengths.extend(len(text) for text in texts[0])
+        return encode(tokenizer, texts, max_length)
+
+    monkeypatch.setattr(tokenizing, "encode", noted)
+    start, book = "good food " * 20, "good food " * 5000
+    expected = TOKENIZER([(start, start)], truncation=True, max_length=16)["input_ids"]
+    assert tokenizing.cut_off([(book, book)], TOKENIZER, 16)["input_ids"] == expected and max(lengths) < 3000
 
 
 # training in windows

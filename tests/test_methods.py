@@ -114,6 +114,18 @@ def test_a_head_over_vectors_answers_like_the_model_it_belongs_to(kind, tmp_path
     assert not {*map(id, head.parameters())} & {id(weight) for weight in model.get_input_embeddings().parameters()}
 
 
+def test_vectors_that_are_gone_on_with_are_made_in_the_precision_that_was_measured(tiny, tmp_path, monkeypatch):
+    model, tokenizer = start_model(tiny, [*WORDS], 0)
+    given = model, [ROWS], DataCollatorWithPadding(tokenizer), TrainConfig(precision="auto")
+    found = []
+    for measured, folder in (("bf16", "kept"), ("no", "kept"), ("no", "new")):
+        monkeypatch.setattr(methods, "choose_precision", lambda *_, measured=measured: measured)
+        (tmp_path / folder).mkdir(exist_ok=True)
+        found.append(head_over(*given, tmp_path / folder).vectors)
+        (tmp_path / folder / "vectors-0-000000.safetensors").unlink()
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_adapter_gives_the_same_answers_joined_saved_and_loaded(kind, tmp_path):
     model, tokenizer = start_model(saved_model(kind, tmp_path / "base"), [*WORDS], 0)

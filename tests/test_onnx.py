@@ -1,5 +1,7 @@
 """ONNX Runtime behind a `Predictor`, and tokenizing quickly or ahead: quicker, with the same answers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +23,7 @@ from typer.testing import CliRunner
 from ftcourse.cli import app
 from ftcourse.engine import forward, onnx, tokenizing
 from ftcourse.engine.messages import speaking
-from ftcourse.engine.models import load_tokenizer
+from ftcourse.engine.models import load_tokenizer, most_tokens
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
 from tests.test_threads import ahead_threads
@@ -83,6 +85,11 @@ def test_pairs_windows_and_odd_texts_have_the_same_answers(tiny, tokenizer):
     predictor = Predictor(model.train(), tokenizer, backend="onnx", batch_size=2)
     assert np.allclose(predictor.predict(TEXTS).probabilities, whole, atol=1e-4) and model.training
     assert predictor.predict([]).labels == []
+
+
+def test_a_model_in_onnx_reads_as_many_tokens_as_the_one_it_was_made_of(tokenizer):
+    model, session = made("roberta", tokenizer), SimpleNamespace(get_inputs=list)
+    assert most_tokens(onnx.OnnxClassifier(session, model)) == most_tokens(model) == 69
 
 
 @pytest.mark.parametrize("kind", [*CONFIGS])

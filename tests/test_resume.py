@@ -630,11 +630,13 @@ def test_too_little_memory_is_told_with_what_helps(tiny, lang):
         assert SCRIPTS[lang](str(error.value))
 
 
-def test_too_little_memory_in_training_ends_in_one_line(tiny, tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", ["ftcourse.loop.train_step", "ftcourse.engine.precision.try_step"])
+def test_too_little_memory_in_training_ends_in_one_line(place, tiny, tmp_path, monkeypatch):
     def step(*_):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you")
 
-    monkeypatch.setattr("ftcourse.loop.train_step", step)
+    monkeypatch.setattr(place, step)
+    monkeypatch.setattr("ftcourse.engine.precision.MEASURED", {})
     words = ["finetune", written(FRAME, tmp_path), "--text", "review", "--label", "stars", "--model", tiny]
     run = CliRunner().invoke(app, [*map(str, words), "--out", str(tmp_path / "out")])
     assert run.exit_code == 1 and "there is not enough memory" in run.output and "Allocator" not in run.output

@@ -89,6 +89,34 @@ def test_a_shard_that_ends_two_processes_is_named_and_all_others_are_kept(place,
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
+def test_a_measured_precision_is_that_of_all_processes_and_of_who_goes_on(place, tmp_path, monkeypatch):
+    jobs, precisions, calls = [], [], []
+
+    class Stops(Predictor):
+        def predict(self, *texts):
+            found = super().predict(*texts)
+            precisions.append(self.precision)
+            calls.append(len(calls))
+            if calls[-1] == 2:  # after those to measure with, and a thousand rows
+                raise KeyboardInterrupt
+            return found
+
+    def crew(number, *job):
+        jobs.append(job)
+        raise KeyboardInterrupt
+
+    want = Asked(TableFile(place / "new.csv"), ["review"], how={"precision": "auto"})
+    ask = partial(answers_to_file, Stops, place / "tiny", want, tmp_path / "a.csv")
+    for found in ("bf16", "no"):
+        monkeypatch.setattr("ftcourse.engine.forward.faster_precision", lambda *_, found=found: found)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("ftcourse.engine.shards.Crew", crew)
+            ask(partial(write_shards, number=2) if found == "no" else None)
+    assert jobs[0][2]["precision"] == "bf16"
+    assert ask()[0]["rows"] == ROWS and {*precisions} == {"bf16"}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
 def test_what_goes_wrong_in_a_process_is_told_in_one_line_and_a_pipe_takes_one(place, tmp_path):
     words = ("--text", "review", "--out")
     said = ask("predict", tmp_path, place / "new.csv", *words, tmp_path / "a.csv", "--num-processes", 2, code=2).output

@@ -3,11 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from datasets import load_dataset
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, set_seed
+from datasets import Dataset, load_dataset
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    default_data_collator,
+    set_seed,
+)
 
 from ftcourse.data import tokenize
-from ftcourse.engine.batches import make_loader, pad_rows, token_batches
+from ftcourse.engine import precision as precisions
+from ftcourse.engine.batches import make_loader, pad_rows, parts_of, token_batches
 from ftcourse.engine.checks import SAMPLINGS
 from ftcourse.engine.models import load_classifier
 from ftcourse.engine.precision import faster_precision
@@ -142,6 +149,16 @@ def test_measuring_the_precision_leaves_no_trace(reviews, tokenizer):
         return train(model, data, collate=collate, config=TrainConfig(epochs=1, precision=precision)).losses
 
     assert losses("auto") in (losses("no"), losses("bf16"))
+
+
+def test_a_precision_is_measured_on_what_goes_through_the_model_at_once_in_training(monkeypatch):
+    tried = []
+    monkeypatch.setattr(precisions, "MEASURED", {})
+    monkeypatch.setattr(precisions, "try_step", lambda model, batch, precision: tried.append(batch))
+    rows = Dataset.from_dict({"input_ids": [[2] * 512] * 16, "labels": [0, 1] * 8})
+    config = TrainConfig(precision="auto", batch_size=16)
+    precisions.choose_precision(load_classifier(KIT.model("stars")), rows, default_data_collator, config)
+    assert tried and all(len(parts_of(batch)) == 1 and batch["input_ids"].shape[1] == 512 for batch in tried)
 
 
 def test_half_precision_is_only_taken_where_it_saves_a_tenth(monkeypatch):

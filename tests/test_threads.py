@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, DebertaV2Config
+from transformers import AutoModelForSequenceClassification, DebertaV2Config, LlamaConfig
 
 from ftcourse.engine import forward, half, threads
 from ftcourse.engine.half import in_half
@@ -108,8 +108,19 @@ def test_a_compiled_model_and_one_core_work_on_one_batch(model):
     torch.set_num_threads(1)
     assert threads.batches_at_once(model) == 1
     torch.set_num_threads(2)
+    assert threads.batches_at_once(torch.compile(model, backend="eager")) == 1
+    assert threads.batches_at_once(model) == 2
     model.bert.compile(backend="eager")
     assert threads.batches_at_once(model) == 1
+
+
+@pytest.mark.parametrize(("kind", "number"), [("default", 2), ("dynamic", 1), ("longrope", 1)])
+def test_positions_that_go_by_the_length_of_a_batch_are_for_one_batch(kind, number, two_cores):
+    sizes = {"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    positions = {"rope_type": kind, "rope_theta": 1e4, "factor": 2.0, "original_max_position_embeddings": 16}
+    positions |= {"short_factor": [1.0, 1.0], "long_factor": [2.0, 2.0]}
+    config = LlamaConfig(**sizes, intermediate_size=8, max_position_embeddings=32, rope_parameters=positions)
+    assert threads.batches_at_once(AutoModelForSequenceClassification.from_config(config)) == number
 
 
 def test_weights_rounded_once_answer_as_a_model_in_half_precision_and_leave_it_as_it_was(model, tokenizer):
@@ -121,6 +132,42 @@ def test_weights_rounded_once_answer_as_a_model_in_half_precision_and_leave_it_a
         assert found.dtype == torch.bfloat16 and model(**batch).logits.equal(exact)
         assert torch.allclose(found, model.to(torch.bfloat16)(**batch).logits)
     assert not any(part._forward_hooks for part in model.modules())
+
+
+def test_two_at_once_answer_in_half_precision_and_who_wants_all_bits_meanwhile_has_them(model, tokenizer):
+    batch, begun, ended = tokenizer(TEXTS[:3], return_tensors="pt", padding=True), threading.Event(), threading.Event()
+    with torch.inference_mode():
+        exact = model(**batch).logits
+    found = {}
+
+    @torch.inference_mode()
+    def first(answer):
+        assert begun.wait(9)  # for the second one, which goes on when this one has ended
+        found["meanwhile"], found["first"] = model(**batch).logits, answer(**batch).logits
+
+    @torch.inference_mode()
+    def second(answer):
+        begun.set()
+        assert ended.wait(9)
+        found["second"] = answer(**batch).logits
+
+    jobs = [threading.Thread(target=in_half, args=(model, work)) for work in (first, second)]
+    for job in jobs:
+        job.start()
+    jobs[0].join()
+    ended.set()
+    jobs[1].join()
+    assert found["meanwhile"].equal(exact)
+    assert found["first"].dtype == torch.bfloat16 and found["first"].equal(found["second"])
+    assert all(type(one) is torch.nn.Parameter and one.dtype == torch.float32 for one in model.parameters())
+
+
+@pytest.mark.parametrize("choice", ["no", "bf16"])
+def test_rounded_weights_that_were_only_for_measuring_are_let_go(choice, model, tokenizer, monkeypatch):
+    monkeypatch.setattr(forward, "faster_precision", lambda work, device: (work("no"), work("bf16"), choice)[2])
+    predictor = Predictor(model, tokenizer, precision="auto")
+    predictor.predict(TEXTS[:2])
+    assert predictor.precision == choice and (model in half.KEPT) == (choice == "bf16")
 
 
 def step(model) -> None:
@@ -183,6 +230,14 @@ def test_a_model_that_wants_one_type_of_numbers_answers_in_mixed_precision(model
     assert 0 < np.abs(found - expected).max() < 0.05
     assert half.KEPT[model] is None  # and is not tried again
     assert np.array_equal(Predictor(model, tokenizer, precision="bf16").predict(TEXTS).probabilities, found)
+
+
+def test_weights_in_two_places_are_answered_with_in_mixed_precision(monkeypatch):
+    def rounded(model):  # as two graphics cards are answered
+        raise RuntimeError("Expected all tensors to be on the same device, but found at least two devices")
+
+    monkeypatch.setattr(half, "rounded", rounded)
+    assert in_half(torch.nn.Linear(2, 1), lambda answer: answer(input=torch.ones(1, 2)).dtype) == torch.bfloat16
 
 
 def test_a_deberta_answers_in_half_precision(tokenizer):

@@ -106,6 +106,19 @@ def test_goes_on_after_a_stop_with_the_same_weights(tmp_path, where):
         assert torch.equal(tensor, again.state_dict()[name]), name
 
 
+def test_a_start_that_is_stopped_leaves_the_whole_model(monkeypatch):
+    def stop(model, *_):
+        assert len(model.get_input_embeddings().weight) < 200
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "make_optimizer", stop)
+    model = bert()
+    layer, whole = model.get_input_embeddings(), model.get_input_embeddings().weight
+    with pytest.raises(KeyboardInterrupt):
+        train(model, rows(), collate=COLLATE)
+    assert layer.weight is whole and not layer._forward_pre_hooks
+
+
 def test_leaves_alone_what_it_cannot_improve():
     data, kind = rows(), DistributedType.NO
     assert isinstance(vocabulary_of(bert(), data, COLLATE, kind), Vocabulary)

@@ -112,9 +112,10 @@ def test_a_stopped_training_with_weights_ends_in_the_same_weights(tiny, frame, t
 def test_labels_that_have_no_weights_are_refused(tiny):
     model = AutoModelForSequenceClassification.from_pretrained(tiny, num_labels=1, ignore_mismatched_sizes=True)
     data = Dataset.from_dict({"input_ids": [[2, 3]] * 4, "labels": [0.5, 1.0, 1.5, 2.0]})
-    config = TrainConfig(epochs=1, class_weights="balanced")
+    config, whole = TrainConfig(epochs=1, class_weights="balanced"), model.get_input_embeddings().weight
     with pytest.raises(ValueError, match="class_weights needs labels to count"):
         train(model, data, collate=DataCollatorWithPadding(load_tokenizer(tiny)), config=config)
+    assert model.get_input_embeddings().weight is whole
 
 
 def test_unknown_weights_are_refused_on_the_command_line(frame, tmp_path):

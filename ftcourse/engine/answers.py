@@ -319,6 +319,7 @@ def note_progress(part: Path, counts: dict[str, int]) -> None:
 def clear(part: Path) -> None:
     """Take away all that an unfinished run keeps."""
     drop(part)
+    part.with_suffix(".precision").unlink(missing_ok=True)
     shutil.rmtree(part.with_suffix(".shards"), ignore_errors=True)
 
 
@@ -375,8 +376,27 @@ def make_bar(rows: Rows, done: int = 0):
     return tqdm(initial=done, total=len(rows.texts), unit=unit, disable=not sys.stderr.isatty())
 
 
+def settle(part: Path, rows: Rows, predictor) -> str:
+    """The precision of a predictor. "auto" is decided with the first texts, and noted beside the part.
+
+    So all rows of a file are answered in the same precision, in whatever processes, and by whoever goes on.
+    """
+    note = part.with_suffix(".precision")
+    if predictor.precision == "auto" and not note.exists():
+        for start in range(0, len(rows.texts), predictor.batch_size):
+            answer_batch(predictor, rows.texts[start : start + predictor.batch_size])
+            if predictor.precision != "auto":
+                break
+        with written_whole(note) as fresh:
+            fresh.write_text(predictor.precision, encoding="utf-8")
+    elif predictor.precision == "auto":
+        predictor.precision = note.read_text(encoding="utf-8")
+    return predictor.precision
+
+
 def write_answers(part: Path, rows: Rows, predictor, raw: bool) -> dict[str, int]:
     """Write the answers for all rows to a CSV, some at a time, after those that are there; returns the counts."""
+    settle(part, rows, predictor)
     before = join(part)
     done = before["rows"]
     if done:

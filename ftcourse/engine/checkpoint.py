@@ -1,5 +1,5 @@
-"""Training checkpoints: where a training stands, in one safetensors file, written whole or not at all. Weights and
-optimizer are its tensors; schedule, place in the data, random states and history are JSON in its header."""
+"""Training checkpoints: where a training stands, in one safetensors file, written whole or not at all. Weights,
+optimizer and what each step has are its tensors; schedule, place in the data, random states are JSON in its header."""
 
 import hashlib
 import json
@@ -23,6 +23,7 @@ from ftcourse.engine.messages import in_words, trouble
 from ftcourse.engine.sharded import like, whole
 
 KEPT = 2
+STEPS = ("losses", "lrs")  # what a history has of each step
 
 
 def random_state() -> dict:
@@ -182,13 +183,15 @@ class Checkpoints:
         tensors = {f"model.{name}": tensor.detach().contiguous() for name, tensor in trained_weights(run.network)}
         for number, values in optimizer["state"].items():
             tensors |= {f"optimizer.{number}.{name}": whole(tensor).contiguous() for name, tensor in values.items()}
-        scaler = run.accelerator.scaler
+        scaler, history = run.accelerator.scaler, asdict(run.history)
+        for name in STEPS:
+            tensors[f"history.{name}"] = torch.tensor(history.pop(name), dtype=torch.float64)
+        tensors["run.losses"] = torch.stack(run.losses) if run.losses else torch.zeros(0)
         return tensors, {
             "plan": self.plan,
             "precision": run.accelerator.mixed_precision,
             "finished": run.finished,
-            "history": asdict(run.history),
-            "losses": [loss.item() for loss in run.losses],
+            "history": history,
             "elapsed": time.perf_counter() - run.started,
             "order": run.order if run.losses else order_state(run.loader),
             "stream": getattr(run.loader, "place", None),
@@ -252,8 +255,10 @@ def apply(run, tensors: dict[str, torch.Tensor], state: dict) -> None:
     run.scheduler.load_state_dict(state["schedule"])
     if state["scaler"]:
         accelerator.scaler.load_state_dict(state["scaler"])
-    run.history = type(run.history)(**state["history"])
-    run.losses = [torch.tensor(loss, device=accelerator.device) for loss in state["losses"]]
+    steps = {name: tensors[f"history.{name}"].tolist() for name in STEPS if f"history.{name}" in tensors}
+    run.history = type(run.history)(**state["history"], **steps)
+    losses = tensors["run.losses"] if steps else torch.tensor(state["losses"])  # version 0.1 had them in the header
+    run.losses = [*losses.to(accelerator.device)]
     run.finished, run.started = state["finished"], time.perf_counter() - state["elapsed"]
     run.order, run.random = state["order"], state["random"][accelerator.process_index]
     if run.order is not None:

@@ -23,7 +23,7 @@ from ftcourse.engine.batches import (
     tokens_at_once,
 )
 from ftcourse.engine.columns import IGNORED
-from ftcourse.engine.half import in_half
+from ftcourse.engine.half import forget, in_half
 from ftcourse.engine.precision import faster_precision
 from ftcourse.engine.threads import apart, batches_at_once
 
@@ -200,6 +200,8 @@ def encoded_probabilities(predictor, encoded: Mapping[str, list[list[int]]]) -> 
         some = [batches[len(batches) // 2]] * min(at_once, len(batches))
         work = partial(batch_logits, some, batch_of, model, at_once=at_once)
         predictor.precision = faster_precision(work, model.device)
+        if predictor.precision == "no":
+            forget(model)
     batches = batches_for(predictor.precision)
     logits = batch_logits(batches, batch_of, model, predictor.precision, at_once)
     probabilities = np.zeros(logits.shape, dtype=np.float32)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import torch
-from torch.func import functional_call
 
 from ftcourse.engine.processes import is_out_of_memory
 
 LARGE_TABLE = 1_000_000  # numbers in a table of vectors, from which only the rows that are looked up are rounded
 SAMPLE = 8  # numbers of each weight by which it is known
+OWN = ("_parameters", "_buffers", "_modules", "_forward_hooks")  # what a twin's parts don't share with the model's
 
 
 @dataclass
@@ -74,25 +74,41 @@ def rounded(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return kept.weights
 
 
-class Whole(torch.nn.Module):
-    """Some work with a model, as one call: so that the model's weights are exchanged once for all of it.
+def forget(model: torch.nn.Module) -> None:
+    """Let go of a model's rounded weights: they are rounded again, should somebody want them.
 
-    >>> Whole(torch.nn.Linear(2, 1))(lambda model: model(torch.ones(1, 2)).shape)
-    torch.Size([1, 1])
+    >>> layer = torch.nn.Linear(2, 1)
+    >>> _ = rounded(layer)
+    >>> forget(layer)
+    >>> layer in KEPT
+    False
     """
+    if KEPT.get(model) is not None:
+        KEPT.pop(model, None)
 
-    def __init__(self, model: torch.nn.Module):
-        super().__init__()
-        self.model = model
 
-    def forward(self, work: Callable):
-        return work(self.model)
+def twin(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """The model's parts once more, with some other weights; whatever else they have is the model's own.
+
+    >>> layer = torch.nn.Linear(2, 1)
+    >>> other = twin(layer, {"weight": torch.zeros(1, 2)})
+    >>> other(torch.ones(1, 2)).equal(layer.bias[None]), layer.weight.equal(other.weight)
+    (True, False)
+    """
+    others = {id(weight): weights[name] for name, weight in model.named_parameters() if name in weights}
+    twins = {part: object.__new__(type(part)) for part in model.modules()}
+    for part, new in twins.items():
+        vars(new).update(vars(part) | {name: vars(part)[name].copy() for name in OWN})
+        new._parameters.update({name: others.get(id(weight), weight) for name, weight in part._parameters.items()})
+        new._modules.update({name: twins.get(child) for name, child in part._modules.items()})
+    return twins[model]
 
 
 def in_half(model: torch.nn.Module, work: Callable[[Callable], object]):
     """What `work` returns: it is given a function that answers as the model does, in "bf16", also in other threads.
 
-    Where a model does not bear rounded weights, the function answers in the mixed precision of `torch.autocast`.
+    The model itself stays as it is, for whoever works with it meanwhile. Where it does not bear rounded weights, the
+    function answers in the mixed precision of `torch.autocast`.
 
     >>> with torch.inference_mode():
     ...     in_half(torch.nn.Linear(2, 1), lambda answer: answer(input=torch.ones(1, 2)).dtype)
@@ -109,18 +125,14 @@ def in_half(model: torch.nn.Module, work: Callable[[Callable], object]):
 
     if KEPT.get(model, ...) is None:
         return mixed(model)
-    weights = {f"model.{name}": weight for name, weight in rounded(model).items()}
-    hooks = [
-        part.register_forward_hook(lambda part, given, vectors: vectors.bfloat16()) for part in large_tables(model)
-    ]
     try:
-        return functional_call(Whole(model), weights, (mixed,))
-    except RuntimeError as error:  # layers that want one type of numbers throughout
+        other = twin(model, rounded(model))
+        for part in large_tables(other):
+            part.register_forward_hook(lambda part, given, vectors: vectors.bfloat16())
+        return mixed(other)
+    except RuntimeError as error:  # layers that want one type of numbers throughout, or lie on several devices
         if is_out_of_memory(error):
             raise
-    finally:
-        for hook in hooks:
-            hook.remove()
     found = mixed(model)
     KEPT[model] = None
     return found

@@ -86,7 +86,7 @@ def why_offline(name: str | os.PathLike) -> str:
 def not_waiting() -> Iterator[None]:
     """While it lasts, a Hub that does not answer is not asked: what was fetched before is taken from this machine.
 
-    The libraries themselves would try again for half a minute, for each file.
+    The libraries themselves would try again for half a minute, for each file. Afterwards they are as they were.
 
     >>> with not_waiting():
     ...     pass
@@ -96,11 +96,17 @@ def not_waiting() -> Iterator[None]:
     if constants.HF_HUB_OFFLINE or not hub_trouble():
         yield
         return
+    pairs = [(sys.modules.get(module), name) for name, modules in OFFLINE_SWITCHES.items() for module in modules]
+    before = [(module, name, getattr(module, name)) for module, name in pairs if module]
+    asked = {name: os.environ[name] for name in OFFLINE_SWITCHES if name in os.environ}
     set_offline(True)
     try:
         yield
     finally:
         set_offline(False)
+        os.environ.update(asked)
+        for module, name, value in before:
+            setattr(module, name, value)
 
 
 SOURCES = ("kit", "hub")

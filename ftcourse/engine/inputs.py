@@ -17,6 +17,8 @@ AT_ONCE = 10_000  # rows that are looked at in one go
 def position_limit(model: torch.nn.Module) -> int | None:
     """How many tokens a model has positions for; None where its positions are worked out, and so have no end.
 
+    A model made of another one, whose positions it does not show, has them as its `reach`.
+
     >>> from ftcourse.kit import Kit
     >>> from ftcourse.engine.models import load_classifier
     >>> position_limit(load_classifier(Kit("en").model("stars")))
@@ -28,7 +30,7 @@ def position_limit(model: torch.nn.Module) -> int | None:
             padding = getattr(module, "padding_idx", None)
             known = getattr(getattr(model, "config", None), "max_position_embeddings", None) or size
             return min(size if padding is None else size - padding - 1, known)
-    return None
+    return getattr(model, "reach", None)
 
 
 def table_sizes(model: torch.nn.Module) -> dict[str, int]:

@@ -195,13 +195,13 @@ def made_vectors(
     listener: Listener,
     data: Dataset,
     collate: Collate,
-    precision: str | None,
+    in_half: bool,
     keep: Path | None = None,
     name: str = "0",
 ) -> tuple[torch.Tensor, float]:
     """The vectors of all rows, and the seconds they took. Some rows at a time are kept in a folder, for who goes on."""
     device = listener.model.device
-    half = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    half = torch.autocast(device.type, torch.bfloat16, enabled=in_half)
     order, vectors, spent = np.argsort(-token_lengths(data), kind="stable"), None, 0.0
     chunks = [order[start : start + CHUNK] for start in range(0, len(order), CHUNK)]
     for number, rows in enumerate(tqdm(chunks, leave=False, disable=len(chunks) < 2 or not watched())):
@@ -233,7 +233,8 @@ def head_over(
     if model.base_model is model or any(not part.startswith(f"{prefix}.pooler") for part in inside):
         return None
     parts = [checked_data(model, part, collate, "train_data") for part in parts]
-    precision = choose_precision(model, parts[0], collate, config)
+    file = keep / "vectors-in-half.safetensors" if keep and config.precision == "auto" else None
+    in_half, _ = kept_vectors(file, lambda: torch.tensor(choose_precision(model, parts[0], collate, config) == "bf16"))
     with evaluating(model):
         _, sample = next(evaluation_batches(parts[0].select(range(min(4, len(parts[0])))), collate, 4, model.device))
         try:
@@ -245,7 +246,7 @@ def head_over(
             same = False
         if not same:
             return None
-        made = [made_vectors(listener, part, collate, precision, keep, f"{n}") for n, part in enumerate(parts)]
+        made = [made_vectors(listener, part, collate, in_half.item(), keep, f"{n}") for n, part in enumerate(parts)]
     head = HeadOnly(listener, torch.cat([vectors for vectors, _ in made]))
     head.seconds = sum(seconds for _, seconds in made)
     return head

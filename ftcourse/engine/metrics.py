@@ -2,6 +2,7 @@
 
 import inspect
 import reprlib
+import warnings
 from collections.abc import Callable, Sequence
 from numbers import Real
 
@@ -43,22 +44,52 @@ def taken_by(metric: evaluate.EvaluationModule, options: dict) -> dict:
     return {name: value for name, value in options.items() if takes_all or name in parameters}
 
 
-def best_metric(metrics: Metrics | None, labels: Sequence[int], num_labels: int) -> str:
+def best_metric(metrics: Metrics | None, labels: Sequence, num_labels: int) -> str:
     """Name of the score by which epochs are compared: the first that `metrics` returns, or else the loss.
 
-    Raises `ValueError` where `metrics` is not a function that returns scores.
+    `Trainer` takes more for better, but in a name that ends in "loss". Scores of which the opposite is true, as of an
+    error, are passed over: right answers and wrong ones are tried. Raises `ValueError` where `metrics` is not a
+    function that returns scores.
 
-    >>> best_metric(None, [0, 1], 2)
-    'loss'
+    >>> best_metric(None, [0, 1], 2), best_metric(lambda found: {"accuracy": 1.0}, [0, 1], 2)
+    ('loss', 'accuracy')
     """
     if metrics is None:
         return "loss"
     if not callable(metrics):
         raise trouble("metrics", given=metrics)
-    scores = metrics(EvalPrediction(predictions=np.eye(num_labels)[labels], label_ids=np.array(labels)))
-    if not isinstance(scores, dict) or not scores:
-        raise trouble("scores", given=scores)
-    return next(iter(scores))
+    truth = np.array(labels)
+    if num_labels == 1:  # what a text is answered with is a number
+        right = truth.reshape(-1, 1)
+    elif truth.dtype.kind == "f":  # yes or no, for each label
+        right = 2 * truth - 1
+    else:
+        right = np.eye(num_labels)[np.clip(truth, 0, None)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of answers that nobody gave
+        tries = [metrics(EvalPrediction(found, truth)) for found in (right, right.max() + right.min() - right)]
+    good, poor = map(checked_scores, tries)
+    if not good:
+        raise trouble("scores", given=good)
+    for name, score in good.items():
+        worse = score > poor[name] if name.endswith("loss") else score < poor[name]
+        if not worse:
+            return name
+    return "loss"
+
+
+def checked_scores(found: object) -> dict[str, float]:
+    """What metrics returned, where it is a number for each score; or else a `ValueError`.
+
+    >>> checked_scores({"f1": np.float32(0.5)})
+    {'f1': 0.5}
+    """
+    if not isinstance(found, dict):
+        raise trouble("scores", given=found)
+    wrong = {name: score for name, score in found.items() if not isinstance(score, Real) and getattr(score, "ndim", 1)}
+    if wrong:
+        raise trouble("score", given=reprlib.repr(wrong))
+    return {name: float(score) for name, score in found.items()}
 
 
 def score_rows(results: list[tuple], metrics: Metrics | None) -> dict[str, float]:
@@ -73,10 +104,4 @@ def score_rows(results: list[tuple], metrics: Metrics | None) -> dict[str, float
     if metrics is None:
         return scores
     order = np.argsort([row for group in rows for row in group])
-    found = metrics(EvalPrediction(stack_rows(logits)[order], stack_rows(labels)[order]))
-    if not isinstance(found, dict):
-        raise trouble("scores", given=found)
-    wrong = {name: score for name, score in found.items() if not isinstance(score, Real) and getattr(score, "ndim", 1)}
-    if wrong:
-        raise trouble("score", given=reprlib.repr(wrong))
-    return scores | {name: float(score) for name, score in found.items()}
+    return scores | checked_scores(metrics(EvalPrediction(stack_rows(logits)[order], stack_rows(labels)[order])))

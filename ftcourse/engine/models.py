@@ -35,7 +35,7 @@ USUAL_LENGTH = 512  # where neither model nor tokenizer says a number
 
 
 def load_classifier(folder: str | os.PathLike) -> PreTrainedModel:
-    """A fine-tuned classifier from a folder or a name on the Hub, on the GPU where there is one.
+    """A fine-tuned classifier from a folder or a name on the Hub, in 32 bits, on the GPU where there is one.
 
     Raises `ValueError` where there are no safetensors weights, or none for the classification head.
 
@@ -47,7 +47,8 @@ def load_classifier(folder: str | os.PathLike) -> PreTrainedModel:
         return on_device(load_adapter(folder, adapter))
     with loading(folder, "no_classifier"):
         options = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": bool(why_offline(folder))}
-        model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True, **options)
+        options |= {"dtype": torch.float32, "output_loading_info": True}
+        model, report = AutoModelForSequenceClassification.from_pretrained(folder, **options)
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"]))
         raise trouble("untrained", given=str(folder), missing=missing)

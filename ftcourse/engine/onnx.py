@@ -26,6 +26,7 @@ from ftcourse.engine.checks import known
 from ftcourse.engine.contents import bytes_hash
 from ftcourse.engine.fetch import cache_folder
 from ftcourse.engine.folders import reason, sync, written_whole
+from ftcourse.engine.inputs import position_limit
 from ftcourse.engine.messages import trouble
 from ftcourse.engine.processes import evaluating
 
@@ -69,9 +70,9 @@ class OnnxClassifier(torch.nn.Module):
 
     device, batch_tokens = torch.device("cpu"), BATCH_TOKENS
 
-    def __init__(self, session, config):
+    def __init__(self, session, model):
         super().__init__()
-        self.session, self.config = session, config
+        self.session, self.config, self.reach = session, model.config, position_limit(model)
         self.names = [one.name for one in session.get_inputs()]
 
     def forward(self, **batch: torch.Tensor) -> SequenceClassifierOutput:
@@ -93,13 +94,13 @@ def onnx_classifier(
         folder = cache_folder() / "onnx"
         if file := kept(folder, name):
             with suppress(Exception):  # whatever ONNX Runtime may raise: made by another version, it is made anew
-                return OnnxClassifier(open_session(file), model.config)
+                return OnnxClassifier(open_session(file), model)
         with tempfile.TemporaryDirectory(prefix="ftcourse-onnx-", ignore_cleanup_errors=True) as work:
             file = export(model, tokenizer, Path(work))
             if precision == "int8":
                 file = in_eight_bits(file, examples(model, tokenizer))
             keep(file, folder, name)
-            return OnnxClassifier(open_session(file), model.config)
+            return OnnxClassifier(open_session(file), model)
 
 
 def model_hash(model: PreTrainedModel, inputs: list[str]) -> str:
@@ -208,7 +209,7 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: P
                 shapes = {name: free for name in batches[0]}
                 options = {"dynamo": True, "dynamic_shapes": shapes, "opset_version": opset, "verbose": False}
                 torch.onnx.export(model, kwargs=batches[0], **options).save(file, external_data=False)
-                found = OnnxClassifier(open_session(file), model.config)
+                found = OnnxClassifier(open_session(file), model)
                 with torch.inference_mode():
                     apart = [(found(**batch).logits - model(**batch).logits).abs().max().item() for batch in batches]
                 if max(apart) < CLOSE:

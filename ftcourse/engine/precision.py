@@ -14,9 +14,9 @@ from datasets import Dataset
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
-from ftcourse.engine.batches import Collate, token_lengths
+from ftcourse.engine.batches import Collate, parts_of, token_lengths
 from ftcourse.engine.columns import ROW_WEIGHT
-from ftcourse.engine.processes import fresh_accelerator, modes_kept
+from ftcourse.engine.processes import enough_memory, fresh_accelerator, modes_kept
 
 
 def faster_precision(work: Callable[[str], object], device: torch.device, repeats: int = 4) -> str:
@@ -60,9 +60,11 @@ def try_step(model: PreTrainedModel, batch: Mapping[str, torch.Tensor], precisio
     >>> model.classifier.weight.grad is None
     True
     """
-    with quick_attention(model.device, precision):
-        model(**batch).loss.backward()
-    model.zero_grad()
+    try:
+        with quick_attention(model.device, precision):
+            model(**batch).loss.backward()
+    finally:
+        model.zero_grad()
 
 
 MEASURED: dict[tuple, str] = {}
@@ -71,7 +73,8 @@ MEASURED: dict[tuple, str] = {}
 def choose_precision(model: PreTrainedModel, data: Dataset, collate: Collate, config) -> str | None:
     """The precision of `config`; for "auto", the faster one of "no" and "bf16", measured once a process and model.
 
-    None, for the one that `accelerate launch` was given, where "auto" meets one that is not "no".
+    It is measured on as much as goes through the model at once in training. None, for the one that `accelerate launch`
+    was given, where "auto" meets one that is not "no".
 
     >>> from ftcourse.engine.models import load_classifier
     >>> from ftcourse.kit import Kit
@@ -93,8 +96,8 @@ def choose_precision(model: PreTrainedModel, data: Dataset, collate: Collate, co
         if key not in MEASURED:
             rows = np.argsort(lengths, kind="stable")[(len(data) - 1) // 2 :][: config.batch_size]
             batch = send_to_device(dict(collate([data[int(row)] for row in rows])), device)
-            batch.pop(ROW_WEIGHT, None)
-            with modes_kept(model), torch.random.fork_rng():
+            batch = {name: tensor for name, tensor in parts_of(batch)[0].items() if name != ROW_WEIGHT}
+            with modes_kept(model), enough_memory(), torch.random.fork_rng():
                 model.to(device).train()
                 MEASURED[key] = faster_precision(partial(try_step, model, batch), device)
         return broadcast_object_list([MEASURED[key]])[0]

@@ -215,15 +215,20 @@ def open_checkpoints(folder: str | Path | None, resume: bool, config, data: Data
 
 
 def start_run(
-    model: PreTrainedModel, data: Dataset, collate: Collate, config, history, accelerator: Accelerator
+    model: PreTrainedModel, data: Dataset, collate: Collate, config, history, accelerator: Accelerator, stack: ExitStack
 ) -> Run:
-    """All parts, ready for the first step: seeded, on their device, with no gradients left over from before."""
+    """All parts, ready for the first step: seeded, on their device, with no gradients left over from before.
+
+    When `stack` is closed, the model has its whole vocabulary again.
+    """
     set_seed(config.seed, device_specific=True)
+    weights = class_weights(data, model.to(accelerator.device), config)
     loader = loader_for(data, model, collate, config, accelerator)
     loader, shards = accelerator.prepare(loader), Shards(model, accelerator) if asked_for() else None
     kind = accelerator.distributed_type
-    vocabulary = None if shards else vocabulary_of(model.to(accelerator.device), data, collate, kind)
+    vocabulary = None if shards else vocabulary_of(model, data, collate, kind)
     if vocabulary:
+        stack.callback(vocabulary.leave)
         vocabulary.enter()
     wrapped = shards.network if shards else accelerator.prepare(model)
     optimizer = make_optimizer(shards.network if shards else model, config.lr, config.weight_decay)
@@ -231,10 +236,8 @@ def start_run(
     num_steps = config.max_steps or config.epochs * math.ceil(len(loader) / config.accumulation)
     scheduler = make_scheduler(optimizer, config.warmup, num_steps)
     optimizer, bar = accelerator.prepare(optimizer), make_bar(num_steps, accelerator)
-    parts = {"vocabulary": vocabulary, "shards": shards}
-    run = Run(accelerator, wrapped, optimizer, scheduler, loader, config, history, bar, **parts)
-    run.weights = class_weights(data, model, config)
-    return run
+    parts = {"vocabulary": vocabulary, "shards": shards, "weights": weights}
+    return Run(accelerator, wrapped, optimizer, scheduler, loader, config, history, bar, **parts)
 
 
 @contextmanager
@@ -269,7 +272,7 @@ def begun(
         checkpoints = open_checkpoints(output_dir, resume, config, sample, model)
         precision = (checkpoints and checkpoints.precision) or choose_precision(model, sample, collate, config)
         accelerator = stack.enter_context(accelerator_for(model, precision))
-        run = start_run(model, data, collate, config, history, accelerator)
+        run = start_run(model, data, collate, config, history, accelerator, stack)
         run.checkpoints, run.scored = checkpoints, scored
         run.best = BestWeights(checkpoints and checkpoints.folder) if config.keep == "best" else None
         try:
@@ -284,5 +287,3 @@ def begun(
             raise
         finally:
             run.progress.close()
-            if run.vocabulary:
-                run.vocabulary.leave()

@@ -20,7 +20,17 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from ftcourse.engine.answers import TOGETHER, Asked, Rows, answer_shard, join, make_bar, progress, shard_of
+from ftcourse.engine.answers import (
+    TOGETHER,
+    Asked,
+    Rows,
+    answer_shard,
+    join,
+    make_bar,
+    progress,
+    settle,
+    shard_of,
+)
 from ftcourse.engine.messages import in_words, language, trouble, use_language
 from ftcourse.engine.processes import is_out_of_memory
 from ftcourse.engine.progress import quiet_libraries
@@ -215,7 +225,10 @@ def write_shards(
     rows, done, size = on_disk(rows, folder), counts["rows"], len(rows.texts)
     fresh = (start for start in range(done, size, TOGETHER) if not progress(shard_of(part, start)))
     shard_of(part, 0).parent.mkdir(exist_ok=True)
-    job = load, model, asked.how, rows, asked.raw, language()
+    how = asked.how
+    if how.get("precision") == "auto":
+        how = how | {"precision": settle(part, rows, load(model, **how))}
+    job = load, model, how, rows, asked.raw, language()
     with make_bar(rows, done) as bar, Crew(number, *job) as crew:
         while True:
             while crew.free and (start := again.pop() if again else next(fresh, None)) is not None:

@@ -65,13 +65,15 @@ def by_thread() -> bool:
 
 
 AT_ONCE = 8  # batches: more would wait for Python, which runs in one thread at a time
+BY_LENGTH = ("dynamic", "longrope")  # positions that a model works out anew, and keeps, for the batch that it reads
 
 
 def batches_at_once(model: torch.nn.Module) -> int:
     """How many batches may go through a model at once, each on cores of its own: 1 where all cores share each batch.
 
     More are faster, since cores that share a batch wait for each other after every operation. Not so on a graphics
-    card, for a compiled model, and where hooks listen, which may count on one batch at a time.
+    card, for a compiled model, for one that keeps something of a batch while it reads it, and where hooks listen, which
+    may count on one batch at a time.
 
     >>> batches_at_once(torch.nn.Linear(1, 1)) <= torch.get_num_threads()
     True
@@ -80,10 +82,14 @@ def batches_at_once(model: torch.nn.Module) -> int:
     >>> batches_at_once(layer)
     1
     """
-    parts = [*model.modules()]
     alone = any(
-        part._forward_hooks or part._forward_pre_hooks or part._compiled_call_impl or hasattr(part, "_hf_hook")
-        for part in parts
+        part._forward_hooks
+        or part._forward_pre_hooks
+        or part._compiled_call_impl
+        or hasattr(part, "_hf_hook")
+        or hasattr(part, "_orig_mod")
+        or any(kind in str(getattr(part, "rope_type", "")) for kind in BY_LENGTH)
+        for part in model.modules()
     )
     weight = next(model.parameters(), None)
     if alone or weight is None or weight.device.type != "cpu" or not by_thread():

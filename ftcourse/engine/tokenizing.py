@@ -76,8 +76,13 @@ def cut_off(texts: Sequence, tokenizer: PreTrainedTokenizerBase, max_length: int
         return encode(tokenizer, texts, None)
     some = beginnings(texts, max_length) if tokenizer.truncation_side == "right" else texts
     encoded = encode(tokenizer, some, max_length)
-    filled = (len(ids) == max_length for ids in encoded["input_ids"])
-    if all(full or short == text for full, short, text in zip(filled, some, texts, strict=True)):
+    if texts and not isinstance(texts[0], str):  # of a pair, either text may be what fills the row
+        pairs = [pair for one, text in zip(some, texts, strict=True) for pair in zip(one, text, strict=True)]
+        short = [part for part, whole in pairs if part != whole]
+        rows = encode(tokenizer, short, max_length)["input_ids"] if short else []
+    else:
+        rows = [ids for ids, one, text in zip(encoded["input_ids"], some, texts, strict=True) if one != text]
+    if all(len(ids) == max_length for ids in rows):
         return encoded
     return encode(tokenizer, texts, max_length)
 
