@@ -130,8 +130,6 @@ def finetune(
     sheet: Sheet = None,
 ) -> None:
     with told(lang, "stopped"):
-        from dataclasses import replace
-
         from ftcourse import finetune as chapter
         from ftcourse.engine.launch import process_number
         from ftcourse.engine.report import load_report
@@ -139,8 +137,6 @@ def finetune(
 
         given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "class_weights": class_weights}
         given |= {"keep": keep, "patience": patience}
-        given = {name: value for name, value in given.items() if value is not None}
-        config = replace(chapter.default_config(model, method), **given) if given else None
         chapter.finetune(
             TableFile(table, encoding, sheet),
             text=text,
@@ -149,7 +145,6 @@ def finetune(
             model=model,
             output_dir=out,
             validation=validation_of(validation, validation_file, encoding, sheet),
-            config=config,
             resume=resume,
             multi_label=multi_label,
             regression=regression,
@@ -159,6 +154,7 @@ def finetune(
             method=method,
             rank=rank,
             merge=merge,
+            **{name: value for name, value in given.items() if value is not None},
         )
         if process_number():
             return

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,11 +20,15 @@ from typer.testing import CliRunner
 from ftcourse.cli import app
 from ftcourse.engine import answers
 from ftcourse.engine.answers import neutral
+from ftcourse.engine.calls import plain
 from ftcourse.engine.checks import LANGS
 from ftcourse.engine.messages import catalogue
+from ftcourse.engine.options import Options, options_of
 from ftcourse.engine.tables import TableFile
+from ftcourse.finetune import default_config
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
+from ftcourse.loop import TrainConfig
 from tests.tiny import heed_interrupts, tiny_checkpoint
 from tools.settings import ROOT, notebook
 
@@ -72,6 +77,24 @@ def test_settings_arrive(reviews, tiny, tmp_path):
     finetune(reviews, tiny, "--epochs", 2, "--batch-size", 5, "--lr", 0.001, "--seed", 7, "--validation", 0.25)
     setting = json.loads((tmp_path / "model" / "report.json").read_text())["setting"]
     assert (setting["epochs"], setting["batch_size"], setting["lr"], setting["seed"]) == (2, 5, 0.001, 7)
+
+
+def test_an_option_changes_what_it_names_and_nothing_else(reviews, tiny, tmp_path):
+    finetune(reviews, tiny)
+    before = json.loads((tmp_path / "model" / "report.json").read_text())
+    (tmp_path / "model").rename(tmp_path / "before")
+    finetune(reviews, tiny, "--class-weights", "balanced", "--seed", 42)
+    after = json.loads((tmp_path / "model" / "report.json").read_text())
+    assert len(before["history"]["steps"]) == len(after["history"]["steps"]) == 10
+    assert after["setting"] == before["setting"] | {"class_weights": "balanced"}
+
+
+def test_the_reports_advice_changes_what_it_names_and_nothing_else():
+    for lang in LANGS:
+        advice = re.search(r"finetune\(\.\.\., (\w+)=\"(\w+)\"\)", catalogue(lang, "finetune")["weights_help"])
+        options, changes = options_of(dict([advice.groups()]), TrainConfig)
+        plan, usual = plain(default_config(None), **changes), default_config(None)
+        assert options == Options() and plan == replace(usual, class_weights="balanced") != usual
 
 
 @pytest.mark.parametrize(

@@ -101,12 +101,13 @@ def call_of(
     return call | how | vars(options) | plan_of(config) | content
 
 
-def plain(config):
-    """A configuration with numbers of Python in place of those of NumPy, so that it can be written down.
+def plain(config, **changes):
+    """A configuration with some changes, and numbers of Python in place of those of NumPy: it can be written down.
 
     >>> from ftcourse.loop import TrainConfig
     >>> import numpy as np
     >>> type(plain(TrainConfig(lr=np.float64(1e-4))).lr).__name__
     'float'
     """
+    config = replace(config, **changes)
     return replace(config, **{name: value.item() for name, value in vars(config).items() if hasattr(value, "item")})
