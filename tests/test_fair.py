@@ -27,6 +27,7 @@ from ftcourse.finetune import evaluate_table, finetune
 from ftcourse.inference import Predictor
 from ftcourse.loop import TrainConfig, evaluate, train
 from tests.test_processes import finished, launch
+from ftcourse.service.app import pairs_of
 from tests.tiny import FAST, tiny_checkpoint
 from tests.victim import run, tiny_data, tiny_model
 
@@ -590,6 +591,24 @@ def test_a_model_for_numbers_is_scored(tiny, tmp_path):
     assert report.scores["tuned"]["mae"] == pytest.approx(errors.mean(), rel=1e-4)
     assert report.scores["majority"]["mae"] == pytest.approx(1.75) and report.setting["answer"] == "3"
     assert report.labels == [{"label": "1", "train": 0, "valid": 5}, {"label": "4.5", "train": 0, "valid": 5}]
+
+
+def test_a_model_for_pairs_wants_pairs_and_one_for_single_texts_none(model, tiny, tmp_path):
+    frame = visits(20).assign(answer=[f"answer {number}" for number in range(40)])
+    folder, texts = tmp_path / "pairs", ["review", "answer"]
+    finetune(frame, text=texts, label="stars", model=tiny, config=FAST, output_dir=folder)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    one, two = ["--text", "review"], ["--text", "review", "--text", "answer"]
+    for place, words, said in (
+        (folder, one, "on pairs of texts, from the columns 'review', 'answer'; got one text"),
+        (model, two, "on single texts, from the column 'review'; got pairs, from 'review', 'ans"),
+    ):
+        for more in (["--out", tmp_path / "b.csv"], ["--out", "-"]):
+            assert said in ask("predict", place, tmp_path / "a.csv", *words, *more, code=2)
+        assert said in ask("evaluate", place, tmp_path / "a.csv", *words, "--label", "stars", code=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "pairs"]
+    assert (pairs_of(folder), pairs_of(model)) == (True, False)
+    ask("predict", folder, tmp_path / "a.csv", *two, "--out", tmp_path / "b.csv")
 
 
 def test_labels_of_a_model_without_names_are_numbers(tiny):

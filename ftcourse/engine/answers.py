@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
+from ftcourse.engine.calls import check_texts
 from ftcourse.engine.contents import bytes_hash, content_hash
 from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import only_file, reason, written_whole
@@ -413,6 +414,7 @@ def answers_to_file(
     What is written of them stays, where the work is stopped: the same call goes on from there. `in_shards` is what
     writes in several processes, `ftcourse.engine.shards.write_shards` with their number.
     """
+    check_texts(model, asked.columns)
     with only_file(out):
         return written_answers(load, model, asked, out, in_shards)
 
@@ -450,6 +452,7 @@ def answers_to_pipe(
     load: Callable, model: Path, asked: Asked, stream: io.BufferedIOBase
 ) -> tuple[dict[str, int], dict] | None:
     """Write the answers to a binary stream, in UTF-8 with plain line ends; None where nobody reads on."""
+    check_texts(model, asked.columns)
     with TemporaryDirectory(prefix="ftcourse-") as work, quiet_libraries():
         asked, _ = from_pipe(asked, Path(work))
         rows = open_rows(asked, work)

@@ -1,7 +1,7 @@
 """What a call of `finetune` asks for, and what tells it from another."""
 
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -9,7 +9,8 @@ from pathlib import Path
 from ftcourse.engine.checks import LANGS, known
 from ftcourse.engine.cleaning import is_table
 from ftcourse.engine.contents import content_hash
-from ftcourse.engine.folders import CONTENT
+from ftcourse.engine.folders import CONTENT, noted
+from ftcourse.engine.launch import MARK
 from ftcourse.engine.messages import in_words, speaking, trouble
 from ftcourse.engine.options import Options
 from ftcourse.engine.run import plan_of
@@ -99,6 +100,27 @@ def call_of(
     model = str(Path(model).resolve()) if model and Path(model).is_dir() else model
     call = {"table": table, "columns": columns, "model": model, "validation": validation, "lang": lang}
     return call | how | vars(options) | plan_of(config) | content
+
+
+def texts_of(model: object) -> list[str]:
+    """The columns of texts that the model in a folder was trained with, one or two; none where that is not noted.
+
+    >>> texts_of("nowhere")
+    []
+    """
+    columns = noted(Path(model) / MARK).get("columns") if isinstance(model, str | Path) else None
+    return columns[:-1] if isinstance(columns, list) and len(columns) in (2, 3) else []
+
+
+def check_texts(model: object, given: Sequence[str]) -> None:
+    """Make sure that a model gets as many texts a row as in its training, where its folder tells; a `ValueError` if not.
+
+    >>> check_texts("nowhere", ["review"])
+    """
+    names = texts_of(model)
+    if names and len(names) != len(given):
+        values = {"names": ", ".join(map(repr, names)), "given": ", ".join(map(repr, given))}
+        raise trouble("pairs_wanted" if len(names) == 2 else "single_wanted", **values)
 
 
 def plain(config, **changes):

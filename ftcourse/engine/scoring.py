@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from datasets import ClassLabel, List, Value
 
+from ftcourse.engine.calls import check_texts
 from ftcourse.engine.cleaning import (
     NUMBER,
     ONE_LABEL,
@@ -187,6 +188,7 @@ def score_model(
     >>> score_model(Predictor(model), model, table, ["text", "label"], "en", own, judge).read
     2
     """
+    check_texts(model, columns[:-1])
     with TemporaryDirectory() as work:
         prepared = scorable_rows(table, columns, lang, predictor.model.config, work)
         return scored_report(predictor, model, prepared, lang, own, judge)
