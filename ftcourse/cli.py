@@ -232,6 +232,8 @@ def predict(
 
         if not text and not lines:
             raise ValueError(say("needs_text"))
+        if not piped:
+            answers.check_out(out, table)
         if not piped and out.exists() and not force:
             raise FileExistsError(say("file_exists", name=str(out)))
         if several():

@@ -79,6 +79,27 @@ def test_settings_arrive(reviews, tiny, tmp_path):
     assert (setting["epochs"], setting["batch_size"], setting["lr"], setting["seed"]) == (2, 5, 0.001, 7)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("reviews.csv", "is the table itself"),
+        ("../{}/reviews.csv", "is the table itself"),
+        ("here", "is a folder; name a file for the answers"),
+        ("a.xlsx", "answers are written as CSV"),
+        ("a.JSON", "answers are written as CSV"),
+        ("a.csv.gz", "answers are written as CSV"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--force"]])
+def test_answers_take_the_place_of_no_table_and_of_no_folder(reviews, tmp_path, name, said, more):
+    before, _ = reviews.read_bytes(), (tmp_path / "here").mkdir()
+    out = f"{tmp_path}/{name.format(tmp_path.name)}"
+    result = ask("predict", "none", reviews, "--text", "review", "--out", out, *more, code=2)
+    assert said in " ".join(result.output.split()) and reviews.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "reviews.csv"]
+    assert not [*(tmp_path / "here").iterdir()]
+
+
 def test_an_option_changes_what_it_names_and_nothing_else(reviews, tiny, tmp_path):
     finetune(reviews, tiny)
     before = json.loads((tmp_path / "model" / "report.json").read_text())
@@ -111,7 +132,7 @@ def test_the_reports_advice_changes_what_it_names_and_nothing_else():
         ),
         (["predict", "{tmp}", "{reviews}", "--text", "review", "--out", "{tmp}/a.csv"], "no model could be loaded"),
         (["predict", STARS, "{reviews}", "--text", "nothing", "--out", "{tmp}/a.csv"], "has no column 'nothing'"),
-        (["predict", STARS, "{reviews}", "--text", "review", "--out", "{reviews}"], "nothing is overwritten"),
+        (["predict", STARS, "{reviews}", "--text", "review", "--out", "{reviews}"], "is the table itself"),
         (["learn", "--chapter", "99_none"], "unknown chapter '99_none'; known: 00_start"),
         (["nothing"], "No such command"),
     ],

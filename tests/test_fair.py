@@ -26,8 +26,8 @@ from ftcourse.engine.tables import TableFile
 from ftcourse.finetune import evaluate_table, finetune
 from ftcourse.inference import Predictor
 from ftcourse.loop import TrainConfig, evaluate, train
-from tests.test_processes import finished, launch
 from ftcourse.service.app import pairs_of
+from tests.test_processes import finished, launch
 from tests.tiny import FAST, tiny_checkpoint
 from tests.victim import run, tiny_data, tiny_model
 
@@ -534,6 +534,34 @@ def test_a_model_is_scored_on_the_command_line(model, tmp_path):
     assert "threshold is 3.0" in ask(*words, "--threshold", 3, code=2)
     words[1] = tmp_path / "none"
     assert "no model could be loaded" in ask(*words, code=2)
+
+
+def test_a_test_leaves_the_report_of_the_training_alone(model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "model")
+    visits(5, 200).to_csv(tmp_path / "test.csv", index=False)
+    words = ["evaluate", folder, tmp_path / "test.csv", "--text", "review", "--label", "stars"]
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for place in ("", "report.html", "report.json", "README.md", "config.json"):
+        for more in ([], ["--force"]):
+            said = ask(*words, "--out", folder / place, *more, code=2)
+            assert "is part of a model, and the report of its training would be lost" in said
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    for more in ([], ["--force"]):
+        ask(*words, "--out", folder / "test.html", *more)
+
+
+def test_the_report_of_a_test_gets_the_folders_that_it_needs_or_is_refused_before(model, tmp_path):
+    visits(5, 200).to_csv(tmp_path / "test.csv", index=False)
+    words = ["evaluate", model, tmp_path / "test.csv", "--text", "review", "--label", "stars"]
+    ask(*words, "--out", tmp_path / "reports" / "of" / "june.html")
+    assert (tmp_path / "reports" / "of" / "june.html").is_file()
+    ask(*words, "--out", tmp_path / "tests" / "2026.06")
+    assert (tmp_path / "tests" / "2026.06" / "report.json").is_file()
+    words[1] = "none"
+    for name in ("june.txt", "test.csv", "reports/june.pdf"):
+        for more in ([], ["--force"]):
+            assert "a file that ends in .html, .json, .md" in ask(*words, "--out", tmp_path / name, *more, code=2)
+    assert "Not a directory" in ask(*words, "--out", tmp_path / "test.csv" / "june.html", code=1)
 
 
 def test_a_test_reads_long_texts_as_asked(model, tmp_path):

@@ -27,7 +27,7 @@ from ftcourse.engine.formats import kind_of, unpacked
 from ftcourse.engine.messages import language, message, trouble
 from ftcourse.engine.names import chosen_columns
 from ftcourse.engine.progress import quiet_libraries
-from ftcourse.engine.tables import TableFile, open_table, plain_rows, written
+from ftcourse.engine.tables import ALSO, TABLES, TableFile, open_table, plain_rows, written
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -35,6 +35,7 @@ NAME = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?=[,\uff0c\u060c]|$)|([^,\uff0c\u060c
 ALL = "all"
 PIPE = "-"
 LINE = "text"  # the column that lines are in
+NOT_CSV = {*TABLES, *ALSO, ".ods", ".html", ".md", ".docx", ".pdf"} - {".csv", ".txt"}
 TOGETHER = 1000  # rows that are answered, written and counted in one go
 
 
@@ -404,6 +405,21 @@ def from_pipe(asked: Asked, folder: Path) -> tuple[Asked, str | None]:
     path, content = spooled(getattr(sys.stdin, "buffer", io.BytesIO()), folder)  # where there is no input, an empty one
     table = TableFile(path, asked.table.encoding, asked.table.sheet)
     return Asked(**(vars(asked) | {"table": table})), content
+
+
+def check_out(out: Path, table: Path) -> None:
+    """Make sure that answers to a table may be written to a file of this name; a `ValueError` says why not.
+
+    >>> check_out(Path("answers.xlsx"), Path("new.csv"))
+    Traceback (most recent call last):
+    ValueError: answers are written as CSV, and 'answers.xlsx' would not open as what its name says; ...
+    """
+    if out.is_dir():
+        raise trouble("answers_folder", name=str(out), example=str(out / "answers.csv"))
+    if out.suffix.lower() in NOT_CSV:
+        raise trouble("answers_suffix", name=str(out))
+    if out.exists() and table.exists() and os.path.samefile(out, table):
+        raise trouble("answers_table", name=str(out))
 
 
 def answers_to_file(

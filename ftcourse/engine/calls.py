@@ -113,7 +113,7 @@ def texts_of(model: object) -> list[str]:
 
 
 def check_texts(model: object, given: Sequence[str]) -> None:
-    """Make sure that a model gets as many texts a row as in its training, where its folder tells; a `ValueError` if not.
+    """Make sure that a model gets as many texts a row as in training, where its folder tells; or a `ValueError`.
 
     >>> check_texts("nowhere", ["review"])
     """

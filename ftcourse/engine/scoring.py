@@ -1,5 +1,6 @@
 """A test: how a saved model does on a table with the right answers, told in the same words as a training's report."""
 
+import os
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -22,7 +23,8 @@ from ftcourse.engine.cleaning import (
 )
 from ftcourse.engine.folders import written_whole
 from ftcourse.engine.labels import first, join_labels, label_key, listed, note, number_values, shown
-from ftcourse.engine.messages import catalogue, trouble
+from ftcourse.engine.launch import MARK
+from ftcourse.engine.messages import catalogue, in_words, trouble
 from ftcourse.engine.problems import Way, in_names, measure_labels, way_for
 from ftcourse.engine.reading import cut_texts, tokens_read
 from ftcourse.engine.report import Report, label_counts, load_report, versions
@@ -220,17 +222,38 @@ def scored_report(predictor, model: object, prepared: Prepared, lang: str, own: 
 
 
 REPORTS = (".html", ".json", ".md")
+MODELS_OWN = ("report.html", "README.md")  # and all that ends in .json
 
 
 def check_place(out: Path, force: bool = False) -> None:
     """Make sure that a report may be written to a file or a folder; a `FileExistsError` names what is there.
 
+    What belongs to a model is never replaced. `ValueError` for another kind of file, `OSError` for no way to write.
+
     >>> check_place(Path("nowhere.html"))
     """
-    if force and out.is_dir() == (out.suffix.lower() not in REPORTS):
-        return
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+    alone = is_one_file(out)
+    if not alone and (out.is_file() or (out.suffix[1:2].isalpha() and not out.is_dir())):
+        raise trouble("report_suffix", name=str(out), known=", ".join(REPORTS))
+    folder = out.parent if alone else out
+    own = out.is_file() and (out.suffix.lower() == ".json" or out.name in MODELS_OWN) if alone else out.is_dir()
+    if own and any((folder / name).is_file() for name in (MARK, "config.json")):
+        raise trouble("report_of_model", name=str(out))
+    if not force and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
         raise trouble("report_there", FileExistsError, name=str(out))
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = in_words("reason_permission" if there.is_dir() else "reason_no_folder")
+        raise trouble("not_writable", OSError, folder=str(there), reason=why)
+
+
+def is_one_file(out: Path) -> bool:
+    """Whether a report goes to one file of this name, rather than to a folder.
+
+    >>> is_one_file(Path("test.html")), is_one_file(Path("test"))
+    (True, False)
+    """
+    return out.suffix.lower() in REPORTS and not out.is_dir()
 
 
 def write_report(report: Report, out: Path) -> Path:
@@ -244,12 +267,12 @@ def write_report(report: Report, out: Path) -> Path:
     '#'
     """
     files = {Path(name).suffix: text for name, text in report.files().items()}
-    if out.suffix.lower() in REPORTS:
+    if is_one_file(out):
         places = {out: files[out.suffix.lower()]}
     else:
-        out.mkdir(parents=True, exist_ok=True)
         places = {out / f"report{suffix}": files[suffix] for suffix in (".html", ".json")}
     for place, text in places.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(place) as part:
             part.write_text(text, encoding="utf-8")
     return next(iter(places))
