@@ -606,6 +606,21 @@ def test_a_model_for_several_labels_is_scored(tiny, tmp_path):
     columns = test[1:].assign(**{name: test["stars"].str.contains(name).astype(int) for name in names})
     found = evaluate_table(tmp_path / "out", columns, text="review", label=names)
     assert found.scores == report.scores and found.setting["answer"] == report.setting["answer"]
+    for more in ({}, {"windows": True, "max_length": 8}):
+        found = evaluate_table(tmp_path / "out", columns, text="review", label=["service", "food"], **more)
+        given = Predictor(tmp_path / "out", **more).predict(columns["review"].tolist()).probabilities
+        assert found.right["tuned"] == ((given >= 0.5) == truth)[:, [0, 2]].all(axis=1).sum()
+        assert found.names == ["food", "service"] and "no column for these labels of the model" in str(found)
+        assert "'price'" in str(found) and found.setting["baseline"] == "training"
+
+
+def test_a_label_that_the_model_knows_is_no_gap(tiny, tmp_path):
+    frame = visits(20).replace({"stars": {"good": "None"}})
+    finetune(frame, text="review", label="stars", model=tiny, config=FAST, output_dir=tmp_path / "out")
+    test = visits(5, 90).replace({"stars": {"good": "None"}})
+    test.loc[len(test)] = ["so so", "severe"]
+    report = evaluate_table(tmp_path / "out", test, text="review", label="stars")
+    assert {one["label"]: one["valid"] for one in report.labels} == {"None": 5, "bad": 5}
 
 
 def test_a_model_for_numbers_is_scored(tiny, tmp_path):

@@ -120,7 +120,7 @@ def scorable_rows(table: object, columns: Sequence, lang: str, config, cache_dir
         if problem == SEVERAL:
             places, marks, found, notes = label_sets(names, counts, find_cell_separator(names))
         else:
-            places, found, notes = join_labels(names, counts)
+            places, found, notes = join_labels(names, counts, known)
         mine = np.array([known.get(label_key(name), -1) for name in found], dtype=np.int64)
         often = np.bincount(places[places >= 0], counts[places >= 0], minlength=len(found if marks is None else marks))
         if marks is None:
@@ -130,6 +130,10 @@ def scorable_rows(table: object, columns: Sequence, lang: str, config, cache_dir
             learned, feature = np.zeros((len(marks), len(labels)), dtype=np.float32), List(Value("float32"))
             for place, number in enumerate(mine):
                 learned[:, number] = np.maximum(learned[:, number], marks[:, place] * (number >= 0))
+            if silent := untold(columns[-1], known, labels):
+                told = [number for number, label in enumerate(labels) if label not in silent]
+                learned, labels = learned[:, told], [labels[number] for number in told]
+                notes.append(note("untold", labels=first(map(shown, silent))))
         unknown = {name: int(count) for name, count, number in zip(found, often, mine, strict=True) if number < 0}
     numbers = np.append(places, -1)[numbers]
     left = (keys != 0) & (numbers >= 0) & np.append(strange, False)[numbers]
@@ -146,6 +150,18 @@ def scorable_rows(table: object, columns: Sequence, lang: str, config, cache_dir
     used = used.add_column("label", answers if answers.ndim == 1 else [*answers], feature=feature)
     dropped = describe_dropped(rows, piles | {"unknown_label": np.flatnonzero(left)})
     return Prepared(used, used, labels, source, len(rows), dropped, notes, problem)
+
+
+def untold(columns: object, known: dict[str, int], labels: Sequence[str]) -> list[str]:
+    """The labels of a model that a table, which has a column for each label, says nothing about; it tells two or more.
+
+    >>> untold(["food", "service"], {"food": 0, "price": 1, "service": 2}, ["food", "price", "service"])
+    ['price']
+    """
+    if isinstance(columns, str):
+        return []
+    told = {known.get(label_key(column)) for column in columns} - {None}
+    return [label for number, label in enumerate(labels) if number not in told] if len(told) > 1 else []
 
 
 def usual_answers(prepared: Prepared, learned: Report | None) -> tuple[np.ndarray, str, str]:
@@ -166,7 +182,7 @@ def usual_answers(prepared: Prepared, learned: Report | None) -> tuple[np.ndarra
         seen = np.repeat([float(name) for name in counts], [*counts.values()]) if with_numbers else truth
         middle = float(np.median(seen))
         return np.full(len(truth), middle), f"{middle:g}", "training" if with_numbers else "table"
-    known = learned is not None and learned.problem == prepared.problem and {*counts} == {*names}
+    known = learned is not None and learned.problem == prepared.problem and {*counts} >= {*names}
     if prepared.problem == SEVERAL:
         shares = np.array([counts[name] for name in names]) / learned.size("train") if known else truth.mean(axis=0)
         often = shares > 0.5
@@ -203,7 +219,12 @@ def scored_report(predictor, model: object, prepared: Prepared, lang: str, own: 
     except (OSError, ValueError, TypeError):
         learned = None
     answers, answer, origin = usual_answers(prepared, learned)
-    probabilities = predictor.predict(*(prepared.valid[name][:] for name in prepared.columns)).probabilities
+    config, asked = predictor.model.config, slice(None)
+    if prepared.problem == SEVERAL:
+        every = [config.id2label[number] for number in range(config.num_labels)]
+        asked = [every.index(name) for name in prepared.names]
+    texts = [prepared.valid[name][:] for name in prepared.columns]
+    probabilities = predictor.predict(*texts).probabilities[:, asked]
     way = way_for(prepared, own, None, judge)
     if prepared.problem == SEVERAL:
         found = measure_labels(prepared, probabilities, {"majority": answers}, way.metrics, judge, predictor.threshold)
@@ -216,7 +237,7 @@ def scored_report(predictor, model: object, prepared: Prepared, lang: str, own: 
     story = {"source": prepared.source, "read": prepared.read, "dropped": prepared.dropped, "notes": prepared.notes}
     if predictor.max_length:
         part = tokens_read(prepared.valid, prepared.columns, predictor)
-        story |= {"cut": cut_texts(prepared, [part], predictor, probabilities)}
+        story |= {"cut": cut_texts(prepared, [part], predictor, probabilities, asked)}
     story |= {"problem": prepared.problem, "sizes": {"valid": len(prepared.valid)}, "setting": setting}
     return ScoreReport(lang=lang, labels=counts, **story, **found, history={}, seconds={}, versions=versions())
 
