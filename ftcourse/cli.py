@@ -196,6 +196,15 @@ def validation_of(share: float | None, file: Path | None, encoding: str | None, 
     return TableFile(file, encoding, sheet if file.suffix.lower().startswith(".xls") else None)
 
 
+def tell_threshold(model: Path, threshold: float) -> None:
+    """One line about a probability that was named where the model has no use for it."""
+    from ftcourse.engine.loading import json_object
+
+    config = json_object(model / "config.json") or {"problem_type": "multi_label_classification"}
+    if threshold != 0.5 and config.get("problem_type") != "multi_label_classification":
+        typer.echo(say("note", text=say("no_threshold", given=threshold)), err=True)
+
+
 def tell_encoding(source: dict, *, err: bool = False) -> None:
     """One line about the encoding in which a table was read, where it is none that goes without saying."""
     if source["encoding"] not in ("utf-8", "utf-8-sig", "parquet", "xlsx"):
@@ -240,6 +249,7 @@ def predict(
             raise ValueError(say("not_launched"))
         if piped and num_processes > 1:
             raise ValueError(say("shards_need_file"))
+        tell_threshold(model, threshold)
         asked = answers.Asked(
             TableFile(table, encoding, sheet),
             columns=text or [answers.LINE],
@@ -292,6 +302,7 @@ def serve_model(
                 typer.echo(say("serving_all", urls=", ".join(urls)), err=True)
             sys.stdout.flush()
 
+        tell_threshold(model, threshold)
         with suppress(KeyboardInterrupt):
             how = {"threshold": threshold, "precision": precision, "backend": backend}
             serve(model, host=host, port=port, lang=lang, origins=origin or (), ready=ready, **how)
@@ -322,6 +333,7 @@ def evaluate_model(
 
         if out:
             check_place(out, force)
+        tell_threshold(model, threshold)
         how = {"threshold": threshold, "max_length": max_length, "windows": windows}
         how |= {"precision": precision, "backend": backend}
         table = TableFile(table, encoding, sheet)

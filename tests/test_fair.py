@@ -1,6 +1,7 @@
 """Fair tests: no row of the validation stands in training, however it is written; the best epoch; a test."""
 
 import json
+import os
 import re
 import shutil
 
@@ -564,6 +565,32 @@ def test_the_report_of_a_test_gets_the_folders_that_it_needs_or_is_refused_befor
     assert "Not a directory" in ask(*words, "--out", tmp_path / "test.csv" / "june.html", code=1)
 
 
+def test_files_that_cannot_be_taken_away_yet_lose_no_report_and_no_answer(model, tmp_path, monkeypatch):
+    """As on Windows, where a file that is open stays."""
+    visits(5, 200).to_csv(tmp_path / "test.csv", index=False)
+    unlink, kept = os.unlink, []
+
+    def stays(path, **options):
+        if str(path).endswith(".arrow"):
+            kept.append(path)
+            raise PermissionError(13, "in use", path)
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", stays)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    words = [model, tmp_path / "test.csv", "--text", "review"]
+    assert "out of 10" in ask("evaluate", *words, "--label", "stars") and kept
+    assert "review,label,probability" in ask("predict", *words, "--out", "-") and len(kept) > 1
+
+
+def test_a_threshold_that_changes_nothing_is_told(model, tmp_path):
+    visits(5, 200).to_csv(tmp_path / "test.csv", index=False)
+    words = [model, tmp_path / "test.csv", "--text", "review"]
+    for command, more in (("evaluate", ["--label", "stars"]), ("predict", ["--out", tmp_path / "a.csv"])):
+        assert "Note: --threshold 0.8 changes nothing here" in ask(command, *words, *more, "--threshold", 0.8)
+        assert "Note" not in ask(command, *words, *more, *(["--force"] if command == "predict" else []))
+
+
 def test_a_test_reads_long_texts_as_asked(model, tmp_path):
     frame = visits(4, 200)
     frame.loc[0, "review"] = "good food " + "and so on " * 30
@@ -612,6 +639,22 @@ def test_a_model_for_several_labels_is_scored(tiny, tmp_path):
         assert found.right["tuned"] == ((given >= 0.5) == truth)[:, [0, 2]].all(axis=1).sum()
         assert found.names == ["food", "service"] and "no column for these labels of the model" in str(found)
         assert "'price'" in str(found) and found.setting["baseline"] == "training"
+
+
+def test_a_test_on_the_table_of_the_training_is_told(tiny, tmp_path):
+    (tmp_path / "test").mkdir()
+    for place, start in (("a.csv", 0), ("test/b.csv", 90)):
+        visits(20, start).to_csv(tmp_path / place, index=False)
+    call = {"text": "review", "label": "stars"}
+    finetune(tmp_path / "a.csv", model=tiny, config=FAST, output_dir=tmp_path / "out", **call)
+    (tmp_path / "a.csv").rename(tmp_path / "test.csv")
+    report = evaluate_table(tmp_path / "out", TableFile(tmp_path / "test.csv"), **call)
+    assert "trained on this very table" in str(report) and "trained on this very table" in report.to_html()
+    for lang in ("ar", "zh"):
+        report.lang = lang
+        assert "trained" not in str(report)
+    assert "this very table" not in str(evaluate_table(tmp_path / "out", tmp_path / "test" / "b.csv", **call))
+    assert "this very table" not in str(evaluate_table(Predictor(tmp_path / "out"), tmp_path / "test.csv", **call))
 
 
 def test_a_label_that_the_model_knows_is_no_gap(tiny, tmp_path):

@@ -545,6 +545,15 @@ def test_a_disk_that_is_full_is_told_in_one_line_and_with_room_it_goes_on(call, 
 # what a learner would meet
 
 
+def test_a_table_whose_name_is_no_text_is_trained_on_and_saved(tiny, tmp_path):
+    """The name comes from an old ZIP, in an encoding of its own."""
+    table = tmp_path / os.fsdecode(b"\xc6\xc0.csv")
+    FRAME.to_csv(table, index=False)
+    out = tmp_path / "out"
+    finetune(TableFile(table), text="review", label="stars", model=tiny, config=FAST, output_dir=out)
+    assert load_report(out).source["name"] == "\ufffd\ufffd.csv" and "\ufffd" in load_report(out).to_html()
+
+
 def without(folder: Path, name: str) -> None:
     (folder / name).unlink()
 

@@ -469,7 +469,7 @@ def answers_to_pipe(
 ) -> tuple[dict[str, int], dict] | None:
     """Write the answers to a binary stream, in UTF-8 with plain line ends; None where nobody reads on."""
     check_texts(model, asked.columns)
-    with TemporaryDirectory(prefix="ftcourse-") as work, quiet_libraries():
+    with TemporaryDirectory(prefix="ftcourse-", ignore_cleanup_errors=True) as work, quiet_libraries():
         asked, _ = from_pipe(asked, Path(work))
         rows = open_rows(asked, work)
         predictor = load(model, **asked.how)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ftcourse.engine.checks import LANGS, known
 from ftcourse.engine.cleaning import is_table
 from ftcourse.engine.contents import content_hash
-from ftcourse.engine.folders import CONTENT, noted
+from ftcourse.engine.folders import CONTENT, name_of, noted
 from ftcourse.engine.launch import MARK
 from ftcourse.engine.messages import in_words, speaking, trouble
 from ftcourse.engine.options import Options
@@ -72,7 +72,7 @@ def named(table: object) -> tuple[str, dict]:
     """
     if isinstance(table, TableFile):
         return table.name, {"encoding": table.encoding, "sheet": table.sheet}
-    name = Path(table).name if isinstance(table, str | Path) else type(table).__name__
+    name = name_of(table) if isinstance(table, str | Path) else type(table).__name__
     return name, {"encoding": None, "sheet": None}
 
 
@@ -100,6 +100,16 @@ def call_of(
     model = str(Path(model).resolve()) if model and Path(model).is_dir() else model
     call = {"table": table, "columns": columns, "model": model, "validation": validation, "lang": lang}
     return call | how | vars(options) | plan_of(config) | content
+
+
+def trained_on(model: object, table: object) -> bool:
+    """Whether a model was trained on the very table, where its folder tells.
+
+    >>> trained_on("nowhere", "a.csv")
+    False
+    """
+    content = noted(Path(model) / MARK).get(f"table{CONTENT}") if isinstance(model, str | Path) else None
+    return content is not None and content == content_hash(table)
 
 
 def texts_of(model: object) -> list[str]:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from datasets import ClassLabel, List, Value
 
-from ftcourse.engine.calls import check_texts
+from ftcourse.engine.calls import check_texts, trained_on
 from ftcourse.engine.cleaning import (
     NUMBER,
     ONE_LABEL,
@@ -21,7 +21,7 @@ from ftcourse.engine.cleaning import (
     row_keys,
     sort_rows,
 )
-from ftcourse.engine.folders import written_whole
+from ftcourse.engine.folders import name_of, written_whole
 from ftcourse.engine.labels import first, join_labels, label_key, listed, note, number_values, shown
 from ftcourse.engine.launch import MARK
 from ftcourse.engine.messages import catalogue, in_words, trouble
@@ -207,8 +207,9 @@ def score_model(
     2
     """
     check_texts(model, columns[:-1])
-    with TemporaryDirectory() as work:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as work:  # Windows keeps files that are open
         prepared = scorable_rows(table, columns, lang, predictor.model.config, work)
+        prepared.notes.extend([note("trained_on")] if trained_on(model, table) else [])
         return scored_report(predictor, model, prepared, lang, own, judge)
 
 
@@ -230,7 +231,7 @@ def scored_report(predictor, model: object, prepared: Prepared, lang: str, own: 
         found = measure_labels(prepared, probabilities, {"majority": answers}, way.metrics, judge, predictor.threshold)
     else:
         found = way.measure(prepared, probabilities, {"majority": answers}, way.metrics)
-    name = Path(model).name if isinstance(model, str | Path) and Path(model).is_dir() else model
+    name = name_of(model) if isinstance(model, str | Path) and Path(model).is_dir() else model
     name = name if isinstance(name, str) else type(model).__name__
     setting = {"model": name, "baseline": origin, "answer": answer, "threshold": predictor.threshold}
     counts = [entry | {"train": 0} for entry in label_counts(prepared)]

@@ -20,7 +20,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from ftcourse.engine.delimited import READINGS, Irregular, find_separator, regular
 from ftcourse.engine.encodings import find_encoding
-from ftcourse.engine.folders import is_full, reason
+from ftcourse.engine.folders import is_full, name_of, reason
 from ftcourse.engine.formats import MARKUP, kind_of, unpacked
 from ftcourse.engine.jsons import has_lines, json_lines, json_table, lines_schema
 from ftcourse.engine.messages import trouble
@@ -134,7 +134,7 @@ class TableFile:
     @property
     def name(self) -> str:
         """The name of the file, without its folders."""
-        return Path(self.path).name
+        return name_of(self.path)
 
 
 TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".xlsx")
