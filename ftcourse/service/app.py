@@ -67,7 +67,8 @@ class Service:
     async def answers(self, question: Question) -> list[dict]:
         """The answers to a question, once they are there; refused where it is no pair, or one, or too many wait."""
         if self.pairs is not None and self.pairs != (question.pairs is not None):
-            raise Refused(422, "pairs_wanted" if self.pairs else "single_wanted")
+            key = "pairs_wanted" if self.pairs else "single_wanted"
+            raise Refused(422, key)
         try:
             result = self.worker.ask(question.texts, question.pairs)
         except Full:
