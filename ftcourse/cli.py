@@ -130,8 +130,6 @@ def finetune(
     sheet: Sheet = None,
 ) -> None:
     with told(lang, "stopped"):
-        from dataclasses import replace
-
         from ftcourse import finetune as chapter
         from ftcourse.engine.launch import process_number
         from ftcourse.engine.report import load_report
@@ -139,8 +137,6 @@ def finetune(
 
         given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "class_weights": class_weights}
         given |= {"keep": keep, "patience": patience}
-        given = {name: value for name, value in given.items() if value is not None}
-        config = replace(chapter.default_config(model, method), **given) if given else None
         chapter.finetune(
             TableFile(table, encoding, sheet),
             text=text,
@@ -149,7 +145,6 @@ def finetune(
             model=model,
             output_dir=out,
             validation=validation_of(validation, validation_file, encoding, sheet),
-            config=config,
             resume=resume,
             multi_label=multi_label,
             regression=regression,
@@ -159,6 +154,7 @@ def finetune(
             method=method,
             rank=rank,
             merge=merge,
+            **{name: value for name, value in given.items() if value is not None},
         )
         if process_number():
             return
@@ -200,6 +196,15 @@ def validation_of(share: float | None, file: Path | None, encoding: str | None, 
     return TableFile(file, encoding, sheet if file.suffix.lower().startswith(".xls") else None)
 
 
+def tell_threshold(model: Path, threshold: float) -> None:
+    """One line about a probability that was named where the model has no use for it."""
+    from ftcourse.engine.loading import json_object
+
+    config = json_object(model / "config.json") or {"problem_type": "multi_label_classification"}
+    if threshold != 0.5 and config.get("problem_type") != "multi_label_classification":
+        typer.echo(say("note", text=say("no_threshold", given=threshold)), err=True)
+
+
 def tell_encoding(source: dict, *, err: bool = False) -> None:
     """One line about the encoding in which a table was read, where it is none that goes without saying."""
     if source["encoding"] not in ("utf-8", "utf-8-sig", "parquet", "xlsx"):
@@ -236,12 +241,15 @@ def predict(
 
         if not text and not lines:
             raise ValueError(say("needs_text"))
+        if not piped:
+            answers.check_out(out, table)
         if not piped and out.exists() and not force:
             raise FileExistsError(say("file_exists", name=str(out)))
         if several():
             raise ValueError(say("not_launched"))
         if piped and num_processes > 1:
             raise ValueError(say("shards_need_file"))
+        tell_threshold(model, threshold)
         asked = answers.Asked(
             TableFile(table, encoding, sheet),
             columns=text or [answers.LINE],
@@ -294,6 +302,7 @@ def serve_model(
                 typer.echo(say("serving_all", urls=", ".join(urls)), err=True)
             sys.stdout.flush()
 
+        tell_threshold(model, threshold)
         with suppress(KeyboardInterrupt):
             how = {"threshold": threshold, "precision": precision, "backend": backend}
             serve(model, host=host, port=port, lang=lang, origins=origin or (), ready=ready, **how)
@@ -324,6 +333,7 @@ def evaluate_model(
 
         if out:
             check_place(out, force)
+        tell_threshold(model, threshold)
         how = {"threshold": threshold, "max_length": max_length, "windows": windows}
         how |= {"precision": precision, "backend": backend}
         table = TableFile(table, encoding, sheet)

@@ -130,7 +130,7 @@ def finetune(
 
     A text may have several labels: in one cell, or, where `label` is a list, in a column of yes and no for each. That
     is found out. `validation` is a share of the rows, or another table. What else can be asked for, such as numbers in
-    place of labels, or whole groups on one side, is in `Options` of `engine.options`.
+    place of labels, is in `Options` of `engine.options`; fields of `TrainConfig`, too: `epochs=5` changes just that.
     `ValueError` for a wrong call or table, `FileExistsError` for a full `output_dir`, `OSError` for a full disk.
 
     >>> finetune("none.csv", text="review", label="stars", output_dir="nowhere")
@@ -138,15 +138,15 @@ def finetune(
     ValueError: there is no file 'none.csv'; ...
     """
     columns, watch = check_call(text, label, output_dir, metrics, config), Stopwatch()
-    options = options_of(options)
-    plan = plain(config or default_config(model, options.method))
+    options, changes = options_of(options, TrainConfig)
+    plan = plain(config or default_config(model, options.method), **changes)
     call = call_of(table, columns, model, validation, plan, lang, options)
     name = str(model or Kit(lang).model("encoder"))
     with quiet_libraries(), claim_run(output_dir, resume, call) as folder, work_folder(folder) as work:
         if not (folder / "report.json").exists():
             prepared = prepare(table, columns, lang, validation, plan.seed, work, options.problem(label), options.group)
             watch.lap("read")
-            plan = plan if config else more_epochs(plan, len(prepared.train))
+            plan = plan if config or "epochs" in changes else more_epochs(plan, len(prepared.train))
             way = way_for(prepared, Way(accuracy_f1, baseline_answers, measure), metrics, judge)
             baselines = way.baselines(prepared, lang, plan.seed)
             watch.lap("baselines")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,11 +20,15 @@ from typer.testing import CliRunner
 from ftcourse.cli import app
 from ftcourse.engine import answers
 from ftcourse.engine.answers import neutral
+from ftcourse.engine.calls import plain
 from ftcourse.engine.checks import LANGS
 from ftcourse.engine.messages import catalogue
+from ftcourse.engine.options import Options, options_of
 from ftcourse.engine.tables import TableFile
+from ftcourse.finetune import default_config
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
+from ftcourse.loop import TrainConfig
 from tests.tiny import heed_interrupts, tiny_checkpoint
 from tools.settings import ROOT, notebook
 
@@ -75,6 +80,45 @@ def test_settings_arrive(reviews, tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("reviews.csv", "is the table itself"),
+        ("../{}/reviews.csv", "is the table itself"),
+        ("here", "is a folder; name a file for the answers"),
+        ("a.xlsx", "answers are written as CSV"),
+        ("a.JSON", "answers are written as CSV"),
+        ("a.csv.gz", "answers are written as CSV"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--force"]])
+def test_answers_take_the_place_of_no_table_and_of_no_folder(reviews, tmp_path, name, said, more):
+    before, _ = reviews.read_bytes(), (tmp_path / "here").mkdir()
+    out = f"{tmp_path}/{name.format(tmp_path.name)}"
+    result = ask("predict", "none", reviews, "--text", "review", "--out", out, *more, code=2)
+    assert said in " ".join(result.output.split()) and reviews.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "reviews.csv"]
+    assert not [*(tmp_path / "here").iterdir()]
+
+
+def test_an_option_changes_what_it_names_and_nothing_else(reviews, tiny, tmp_path):
+    finetune(reviews, tiny)
+    before = json.loads((tmp_path / "model" / "report.json").read_text())
+    (tmp_path / "model").rename(tmp_path / "before")
+    finetune(reviews, tiny, "--class-weights", "balanced", "--seed", 42)
+    after = json.loads((tmp_path / "model" / "report.json").read_text())
+    assert len(before["history"]["steps"]) == len(after["history"]["steps"]) == 10
+    assert after["setting"] == before["setting"] | {"class_weights": "balanced"}
+
+
+def test_the_reports_advice_changes_what_it_names_and_nothing_else():
+    for lang in LANGS:
+        advice = re.search(r"finetune\(\.\.\., (\w+)=\"(\w+)\"\)", catalogue(lang, "finetune")["weights_help"])
+        options, changes = options_of(dict([advice.groups()]), TrainConfig)
+        plan, usual = plain(default_config(None), **changes), default_config(None)
+        assert options == Options() and plan == replace(usual, class_weights="balanced") != usual
+
+
+@pytest.mark.parametrize(
     ("words", "expected"),
     [
         (["finetune"], "Missing argument"),
@@ -88,7 +132,7 @@ def test_settings_arrive(reviews, tiny, tmp_path):
         ),
         (["predict", "{tmp}", "{reviews}", "--text", "review", "--out", "{tmp}/a.csv"], "no model could be loaded"),
         (["predict", STARS, "{reviews}", "--text", "nothing", "--out", "{tmp}/a.csv"], "has no column 'nothing'"),
-        (["predict", STARS, "{reviews}", "--text", "review", "--out", "{reviews}"], "nothing is overwritten"),
+        (["predict", STARS, "{reviews}", "--text", "review", "--out", "{reviews}"], "is the table itself"),
         (["learn", "--chapter", "99_none"], "unknown chapter '99_none'; known: 00_start"),
         (["nothing"], "No such command"),
     ],

@@ -9,8 +9,10 @@ from datasets import load_dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ftcourse.engine.cleaning import read_sides
 from ftcourse.engine.encodings import BLOCK, ENCODINGS, find_encoding
 from ftcourse.engine.messages import speaking
+from ftcourse.engine.tables import TableFile
 from ftcourse.kit import Kit
 
 UNICODE = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
@@ -133,6 +135,19 @@ def test_an_encoding_that_is_not_known_here_is_refused_and_can_be_named(tmp_path
     with pytest.raises(ValueError, match="'a.csv', line 2, byte .*--encoding"):
         find_encoding(tmp_path / "a.csv", lang)
     assert find_encoding(tmp_path / "a.csv", lang, encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("lang", "old"), [("ar", "cp1256"), ("zh", "gb18030"), ("en", "latin-1")])
+def test_an_old_encoding_named_for_one_table_does_not_garble_another(tmp_path, lang, old, encoding):
+    """The name is for both of a training's tables, and cp1256 knows all bytes."""
+    texts = {"old": reviews()[lang][:20], "new": reviews()[lang][20:40]}
+    for name, one in (("old", old), ("new", encoding)):
+        (tmp_path / f"{name}.csv").write_bytes(table(texts[name]).encode(one, "ignore"))
+    train, valid = (TableFile(tmp_path / f"{name}.csv", encoding=old) for name in texts)
+    found = read_sides(train, ["review", "stars"], lang, valid, str(tmp_path / "work"))[0]["text"][:]
+    assert found[:20] == [text.encode(old, "ignore").decode(old) for text in texts["old"]]
+    assert found[20:] == texts["new"]
 
 
 def test_a_name_that_is_no_encoding_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Fair tests: no row of the validation stands in training, however it is written; the best epoch; a test."""
 
 import json
+import os
 import re
 import shutil
 
@@ -26,6 +27,7 @@ from ftcourse.engine.tables import TableFile
 from ftcourse.finetune import evaluate_table, finetune
 from ftcourse.inference import Predictor
 from ftcourse.loop import TrainConfig, evaluate, train
+from ftcourse.service.app import pairs_of
 from tests.test_processes import finished, launch
 from tests.tiny import FAST, tiny_checkpoint
 from tests.victim import run, tiny_data, tiny_model
@@ -544,6 +546,60 @@ def test_a_model_is_scored_on_the_command_line(model, tmp_path):
     assert "no model could be loaded" in ask(*words, code=2)
 
 
+def test_a_test_leaves_the_report_of_the_training_alone(model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "model")
+    visits(5, 200).to_csv(tmp_path / "test.csv", index=False)
+    words = ["evaluate", folder, tmp_path / "test.csv", "--text", "review", "--label", "stars"]
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for place in ("", "report.html", "report.json", "README.md", "config.json"):
+        for more in ([], ["--force"]):
+            said = ask(*words, "--out", folder / place, *more, code=2)
+            assert "is part of a model, and the report of its training would be lost" in said
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    for more in ([], ["--force"]):
+        ask(*words, "--out", folder / "test.html", *more)
+
+
+def test_the_report_of_a_test_gets_the_folders_that_it_needs_or_is_refused_before(model, tmp_path):
+    visits(5, 200).to_csv(tmp_path / "test.csv", index=False)
+    words = ["evaluate", model, tmp_path / "test.csv", "--text", "review", "--label", "stars"]
+    ask(*words, "--out", tmp_path / "reports" / "of" / "june.html")
+    assert (tmp_path / "reports" / "of" / "june.html").is_file()
+    ask(*words, "--out", tmp_path / "tests" / "2026.06")
+    assert (tmp_path / "tests" / "2026.06" / "report.json").is_file()
+    words[1] = "none"
+    for name in ("june.txt", "test.csv", "reports/june.pdf"):
+        for more in ([], ["--force"]):
+            assert "a file that ends in .html, .json, .md" in ask(*words, "--out", tmp_path / name, *more, code=2)
+    assert "Not a directory" in ask(*words, "--out", tmp_path / "test.csv" / "june.html", code=1)
+
+
+def test_files_that_cannot_be_taken_away_yet_lose_no_report_and_no_answer(model, tmp_path, monkeypatch):
+    """As on Windows, where a file that is open stays."""
+    visits(5, 200).to_csv(tmp_path / "test.csv", index=False)
+    unlink, kept = os.unlink, []
+
+    def stays(path, **options):
+        if str(path).endswith(".arrow"):
+            kept.append(path)
+            raise PermissionError(13, "in use", path)
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", stays)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    words = [model, tmp_path / "test.csv", "--text", "review"]
+    assert "out of 10" in ask("evaluate", *words, "--label", "stars") and kept
+    assert "review,label,probability" in ask("predict", *words, "--out", "-") and len(kept) > 1
+
+
+def test_a_threshold_that_changes_nothing_is_told(model, tmp_path):
+    visits(5, 200).to_csv(tmp_path / "test.csv", index=False)
+    words = [model, tmp_path / "test.csv", "--text", "review"]
+    for command, more in (("evaluate", ["--label", "stars"]), ("predict", ["--out", tmp_path / "a.csv"])):
+        assert "Note: --threshold 0.8 changes nothing here" in ask(command, *words, *more, "--threshold", 0.8)
+        assert "Note" not in ask(command, *words, *more, *(["--force"] if command == "predict" else []))
+
+
 def test_a_test_reads_long_texts_as_asked(model, tmp_path):
     frame = visits(4, 200)
     frame.loc[0, "review"] = "good food " + "and so on " * 30
@@ -586,6 +642,37 @@ def test_a_model_for_several_labels_is_scored(tiny, tmp_path):
     columns = test[1:].assign(**{name: test["stars"].str.contains(name).astype(int) for name in names})
     found = evaluate_table(tmp_path / "out", columns, text="review", label=names)
     assert found.scores == report.scores and found.setting["answer"] == report.setting["answer"]
+    for more in ({}, {"windows": True, "max_length": 8}):
+        found = evaluate_table(tmp_path / "out", columns, text="review", label=["service", "food"], **more)
+        given = Predictor(tmp_path / "out", **more).predict(columns["review"].tolist()).probabilities
+        assert found.right["tuned"] == ((given >= 0.5) == truth)[:, [0, 2]].all(axis=1).sum()
+        assert found.names == ["food", "service"] and "no column for these labels of the model" in str(found)
+        assert "'price'" in str(found) and found.setting["baseline"] == "training"
+
+
+def test_a_test_on_the_table_of_the_training_is_told(tiny, tmp_path):
+    (tmp_path / "test").mkdir()
+    for place, start in (("a.csv", 0), ("test/b.csv", 90)):
+        visits(20, start).to_csv(tmp_path / place, index=False)
+    call = {"text": "review", "label": "stars"}
+    finetune(tmp_path / "a.csv", model=tiny, config=FAST, output_dir=tmp_path / "out", **call)
+    (tmp_path / "a.csv").rename(tmp_path / "test.csv")
+    report = evaluate_table(tmp_path / "out", TableFile(tmp_path / "test.csv"), **call)
+    assert "trained on this very table" in str(report) and "trained on this very table" in report.to_html()
+    for lang in ("ar", "zh"):
+        report.lang = lang
+        assert "trained" not in str(report)
+    assert "this very table" not in str(evaluate_table(tmp_path / "out", tmp_path / "test" / "b.csv", **call))
+    assert "this very table" not in str(evaluate_table(Predictor(tmp_path / "out"), tmp_path / "test.csv", **call))
+
+
+def test_a_label_that_the_model_knows_is_no_gap(tiny, tmp_path):
+    frame = visits(20).replace({"stars": {"good": "None"}})
+    finetune(frame, text="review", label="stars", model=tiny, config=FAST, output_dir=tmp_path / "out")
+    test = visits(5, 90).replace({"stars": {"good": "None"}})
+    test.loc[len(test)] = ["so so", "severe"]
+    report = evaluate_table(tmp_path / "out", test, text="review", label="stars")
+    assert {one["label"]: one["valid"] for one in report.labels} == {"None": 5, "bad": 5}
 
 
 def test_a_model_for_numbers_is_scored(tiny, tmp_path):
@@ -599,6 +686,24 @@ def test_a_model_for_numbers_is_scored(tiny, tmp_path):
     assert report.scores["tuned"]["mae"] == pytest.approx(errors.mean(), rel=1e-4)
     assert report.scores["majority"]["mae"] == pytest.approx(1.75) and report.setting["answer"] == "3"
     assert report.labels == [{"label": "1", "train": 0, "valid": 5}, {"label": "4.5", "train": 0, "valid": 5}]
+
+
+def test_a_model_for_pairs_wants_pairs_and_one_for_single_texts_none(model, tiny, tmp_path):
+    frame = visits(20).assign(answer=[f"answer {number}" for number in range(40)])
+    folder, texts = tmp_path / "pairs", ["review", "answer"]
+    finetune(frame, text=texts, label="stars", model=tiny, config=FAST, output_dir=folder)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    one, two = ["--text", "review"], ["--text", "review", "--text", "answer"]
+    for place, words, said in (
+        (folder, one, "on pairs of texts, from the columns 'review', 'answer'; got one text"),
+        (model, two, "on single texts, from the column 'review'; got pairs, from 'review', 'ans"),
+    ):
+        for more in (["--out", tmp_path / "b.csv"], ["--out", "-"]):
+            assert said in ask("predict", place, tmp_path / "a.csv", *words, *more, code=2)
+        assert said in ask("evaluate", place, tmp_path / "a.csv", *words, "--label", "stars", code=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "pairs"]
+    assert (pairs_of(folder), pairs_of(model)) == (True, False)
+    ask("predict", folder, tmp_path / "a.csv", *two, "--out", tmp_path / "b.csv")
 
 
 def test_labels_of_a_model_without_names_are_numbers(tiny):

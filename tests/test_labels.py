@@ -111,6 +111,12 @@ def test_a_minus_beside_a_plus_is_a_label():
     assert prepared("+", "-", "0").names == ["+", "-", "0"]
 
 
+def test_where_one_label_is_left_it_is_told_what_was_taken_for_a_gap():
+    frame = table(*["None"] * 29, *["toxic"] * 10, "toxc", times=1)
+    with pytest.raises(ValueError, match=r"have the label 'toxic'; expected two.* In 29 rows .* a gap: 'None' \(29\)"):
+        prepare(frame, COLUMNS, "en", 0.25, 0, "")
+
+
 def test_half_stars_are_in_order_in_a_file_and_in_a_data_frame(tmp_path):
     halves = [number / 2 for number in range(1, 22)]
     frame = table(*halves)
@@ -202,7 +208,7 @@ def test_the_report_says_what_was_joined_and_left_out(tiny, tmp_path):
 @pytest.mark.parametrize("lang", LANGS)
 def test_every_note_is_there_in_every_language(lang):
     values = {"labels": "x", "label": "x", "words": "x", "rows": 3, "given": "x", "names": "x"}
-    for key in ("joined", "gaps", "capitals", "gap_label", "joint", "several"):
+    for key in ("joined", "gaps", "capitals", "gap_label", "joint", "several", "untold"):
         assert "x" in message(lang, "finetune", f"note.{key}", **values)
 
 

@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import (
+    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
@@ -31,7 +33,7 @@ from typer.testing import CliRunner
 
 from ftcourse import cli
 from ftcourse.engine import adapters, methods
-from ftcourse.engine.adapters import ADAPTER, ADAPTER_CONFIG, HEAD, Adapter, frozen_hash, new_parts
+from ftcourse.engine.adapters import ADAPTER, ADAPTER_CONFIG, HEAD, Adapter, frozen_hash, new_parts, with_lora
 from ftcourse.engine.methods import PLANS, head_over
 from ftcourse.engine.models import load_classifier, start_model
 from ftcourse.engine.report import load_report
@@ -333,6 +335,30 @@ def test_adapters_of_other_kinds_and_broken_ones_are_refused(adapted, tiny, fram
         Predictor(folder)
     with pytest.raises(ValueError, match="is an adapter and no whole model"):
         call(frame, tmp_path / "out", str(adapted[0]))
+
+
+def test_adapters_that_do_not_classify_are_refused_in_one_line(tmp_path):
+    """That of chapter 13 is for a model that writes; one without a task leaves its head at home."""
+    with_lora(AutoModelForCausalLM.from_pretrained(Kit().model("writer")), 2).save_pretrained(tmp_path / "writes")
+    model, _ = start_model(saved_model("no pooler", tmp_path / "base"), ["a", "b"], 0)
+    get_peft_model(model, LoraConfig(r=2)).save_pretrained(tmp_path / "headless")
+    said = {"writes": r"another task \(CAUSAL_LM\)", "headless": "no trained weights for .*classifier.bias"}
+    for name, words in said.items():
+        with pytest.raises(ValueError, match=words) as error:
+            load_classifier(tmp_path / name)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_adapter_that_a_trainer_saved_has_as_many_labels_as_its_head(kind, tmp_path):
+    model, tokenizer = start_model(saved_model(kind, tmp_path / "base"), [*"abcde"], 0)
+    lora = with_lora(model, 2).eval()
+    lora.save_pretrained(tmp_path / "adapter")
+    found, batch = load_classifier(tmp_path / "adapter"), batch_of(tokenizer)
+    found.config.pad_token_id = model.config.pad_token_id
+    assert not (tmp_path / "adapter" / "config.json").exists() and found.config.num_labels == 5
+    with torch.no_grad():
+        assert torch.allclose(found(**batch).logits, lora(**batch).logits, atol=1e-6)
 
 
 def test_without_peft_one_line_says_how_to_get_it(adapted, tiny, frame, tmp_path, monkeypatch):

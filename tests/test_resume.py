@@ -545,6 +545,15 @@ def test_a_disk_that_is_full_is_told_in_one_line_and_with_room_it_goes_on(call, 
 # what a learner would meet
 
 
+def test_a_table_whose_name_is_no_text_is_trained_on_and_saved(tiny, tmp_path):
+    """The name comes from an old ZIP, in an encoding of its own."""
+    table = tmp_path / os.fsdecode(b"\xc6\xc0.csv")
+    FRAME.to_csv(table, index=False)
+    out = tmp_path / "out"
+    finetune(TableFile(table), text="review", label="stars", model=tiny, config=FAST, output_dir=out)
+    assert load_report(out).source["name"] == "\ufffd\ufffd.csv" and "\ufffd" in load_report(out).to_html()
+
+
 def without(folder: Path, name: str) -> None:
     (folder / name).unlink()
 
@@ -552,6 +561,18 @@ def without(folder: Path, name: str) -> None:
 def pickled(folder: Path) -> None:
     without(folder, "model.safetensors")
     torch.save({}, folder / "pytorch_model.bin")
+
+
+def stopped(folder: Path) -> None:
+    """What a stopped training leaves."""
+    without(folder, "config.json")
+    (folder / MARK).write_text("{}")
+
+
+def moved_down(folder: Path) -> None:
+    """What a `Trainer` leaves in its folder."""
+    shutil.copytree(folder, folder / "checkpoint-36")
+    without(folder, "config.json")
 
 
 def edited(**values):
@@ -582,6 +603,9 @@ DAMAGES = {
     "half a tokenizer": (lambda folder: os.truncate(folder / "tokenizer.json", 50), "tokenizer.json is damaged"),
     "a list": (lambda folder: (folder / "tokenizer.json").write_text("[1]"), "tokenizer.json is damaged"),
     "odd labels": (edited(id2label="x"), "the library says: "),
+    "stopped": (stopped, "call finetune as then, with --resume"),
+    "checkpoints": (moved_down, "the model lies one folder down; name that one, such as "),
+    "a number in quotes": (edited(hidden_size="16"), "the library says: "),
     "other shapes": (edited(hidden_size=32), "have other shapes than its config.json says"),
 }
 LOADERS = {
@@ -607,6 +631,26 @@ def test_a_damaged_model_is_told_by_what_is_wrong_with_it(tiny, tmp_path, damage
             said[lang] = str(error.value)
         assert expected in said["en"] and "\n" not in "".join(said.values())
         assert all(SCRIPTS[lang](text) for lang, text in said.items()) and len({*said.values()}) == len(said)
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_labels_that_are_not_numbered_from_0_are_told(tiny, tmp_path, lang):
+    folder = shutil.copytree(tiny, tmp_path / "model")
+    edited(id2label={"1": "bad", "2": "good"}, label2id={"bad": 1, "good": 2})(folder)
+    with speaking(lang), pytest.raises(ValueError, match="config.json.* 1, 2.* 0, 1") as error:
+        Predictor(folder)
+    assert str(folder) in str(error.value) and SCRIPTS[lang](str(error.value))
+
+
+def test_names_of_labels_that_are_numbers_are_texts(tiny, tmp_path):
+    folder = shutil.copytree(tiny, tmp_path / "model")
+    edited(id2label={"0": 1, "1": 2}, label2id={"1": 0, "2": 1})(folder)
+    assert {*Predictor(folder).predict([*"abc"]).labels} <= {"1", "2"}
+    pd.DataFrame({"review": [*"abc"], "stars": [1, 2, 1]}).to_csv(tmp_path / "a.csv", index=False)
+    words = [str(folder), str(tmp_path / "a.csv"), "--text", "review"]
+    answered = CliRunner().invoke(app, ["predict", *words, "--out", str(tmp_path / "b.csv")])
+    assert answered.exit_code == 0 and "apostrophe" not in answered.output
+    assert "out of 3" in CliRunner().invoke(app, ["evaluate", *words, "--label", "stars"]).output
 
 
 def greedy(model):

@@ -452,6 +452,18 @@ def test_a_model_for_single_texts_has_one_field(asked, tmp_path):
     one.close()
 
 
+def test_a_model_for_pairs_is_asked_for_pairs_and_one_for_single_texts_for_none(asked):
+    for pairs, wrong, said in ((True, {}, "pairs of texts only"), (False, {"pairs": ["B."]}, "single texts only")):
+        one = Asked(asked.service.predictor, pairs=pairs)
+        assert said in one.ask(texts=["A."], status=422, **wrong)
+        words = {one.ask(texts=["A."], status=422, lang=lang, **wrong) for lang in LANGS}
+        assert len(words) == len(LANGS)
+        page = one.http.post("/", data={"text": "A.", "pair": "".join(wrong.get("pairs", ""))})
+        assert page.status_code == 422 and said in page.text
+        assert len(one.ask(texts=["A."], **({"pairs": ["B."]} if pairs else {}))) == 1
+        one.close()
+
+
 # The command
 
 

@@ -1,6 +1,7 @@
 """Several labels a text: found or asked for, trained, scored, told, and answered."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from ftcourse.cli import app
 from ftcourse.engine.answers import answer_columns
 from ftcourse.engine.cleaning import ONE_LABEL, SEVERAL, prepare
+from ftcourse.engine.folders import MARK
 from ftcourse.engine.problems import label_scores
 from ftcourse.engine.report import load_report
 from ftcourse.engine.several import split_several
@@ -295,7 +297,8 @@ def test_no_two_columns_of_answers_have_one_name(model, tmp_path):
     config = model[0].model.config
     assert answer_columns(config, ["label", "probability: food"])[:2] == ["label (2)", "probability: food (2)"]
     pd.DataFrame({"label": ["visit food"], "label (2)": ["more"]}).to_csv(tmp_path / "new.csv", index=False)
-    words = ["predict", model[1], tmp_path / "new.csv", "--text", "label", "--text", "label (2)"]
+    folder = shutil.copytree(model[1], tmp_path / "model", ignore=shutil.ignore_patterns(MARK))  # not for pairs
+    words = ["predict", folder, tmp_path / "new.csv", "--text", "label", "--text", "label (2)"]
     ask(*words, "--out", tmp_path / "a.csv")
     header = (tmp_path / "a.csv").read_text(encoding="utf-8-sig").splitlines()[0]
     assert header.startswith("label,label (2),label (3),probability: food")

@@ -256,8 +256,9 @@ def why_not_fetched(base: str) -> str:
 def load_adapter(name: str | os.PathLike, files: dict[str, Path]) -> PreTrainedModel:
     """The base model of an adapter, joined with it: an ordinary classifier.
 
-    Raises `RuntimeError` without PEFT, `ValueError` where the base model is not where it was, or is another one, and
-    for an adapter of another kind than LoRA. Opens safetensors only, and runs no code that comes with a model.
+    Raises `RuntimeError` without PEFT, `ValueError` where the base model is not where it was, or is another one, for an
+    adapter of another kind than LoRA, or for another task, and where nobody trained the head. Opens safetensors only,
+    and runs no code that comes with a model.
     """
     need_peft()
     from peft import PeftModel
@@ -269,25 +270,60 @@ def load_adapter(name: str | os.PathLike, files: dict[str, Path]) -> PreTrainedM
         raise trouble("broken_adapter", given=str(name), reason=reason(error)) from error
     if kind != "LORA" or settings.get("megatron_config"):
         raise trouble("other_adapter", given=str(name), kind=kind)
+    if settings.get("task_type") not in ("SEQ_CLS", None):
+        raise trouble("adapter_task", given=str(name), kind=settings["task_type"])
+    brought = shapes_in(name, files[ADAPTER])
     base = base_of(named)
     offline = why_not_fetched(base)
     options = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": bool(offline)}
     try:
         if own := files.get("config.json"):
             options["config"] = AutoConfig.from_pretrained(own.parent, trust_remote_code=False, local_files_only=True)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            base, dtype=torch.float32, ignore_mismatched_sizes=True, **options
-        )
+        model, missing = load_base(base, brought, options)
     except (OSError, ValueError, SafetensorError) as error:
         why = f"{offline} {reason(error)[:300]}".strip()
         raise trouble("no_base", given=str(name), base=named, reason=why) from error
     check_base(model, name, named, files, settings)
+    if missing:
+        raise trouble("untrained", given=str(name), missing=", ".join(sorted(missing)))
     try:
         with quiet_peft():
             joined = PeftModel.from_pretrained(model, str(files[ADAPTER].parent), local_files_only=True)
             return joined.merge_and_unload()
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise trouble("broken_adapter", given=str(name), reason=reason(error)[:300]) from error
+
+
+def shapes_in(name: str | os.PathLike, file: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the weights that an adapter brings beside its thin matrices, by their names in the base model."""
+    try:
+        with safe_open(file, framework="pt") as weights:
+            named = [one for one in weights.keys() if ".lora_" not in one]  # noqa: SIM118
+            return {one.removeprefix(PREFIX): tuple(weights.get_slice(one).get_shape()) for one in named}
+    except (OSError, SafetensorError) as error:
+        raise trouble("broken_adapter", given=str(name), reason=reason(error)[:300]) from error
+
+
+def load_base(base: str, brought: dict[str, tuple[int, ...]], options: dict) -> tuple[PreTrainedModel, set[str]]:
+    """A base model as a classifier, and the names of weights that neither it nor its adapter brings.
+
+    Without a configuration among the `options`, there are as many labels as the head `brought` has.
+
+    >>> from ftcourse.kit import Kit
+    >>> head = {"classifier.weight": (5, 384), "classifier.bias": (5,)}
+    >>> model, missing = load_base(Kit().model("encoder"), head, {"use_safetensors": True})
+    >>> model.config.num_labels, missing
+    (5, set())
+    """
+    options = {"dtype": torch.float32, "ignore_mismatched_sizes": True, "output_loading_info": True} | options
+    model, report = AutoModelForSequenceClassification.from_pretrained(base, **options)
+    if "config" not in options:
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        other = {shape[0] for name, shape in brought.items() if shapes.get(name, shape) != shape}
+        if len(other) == 1:
+            model, report = AutoModelForSequenceClassification.from_pretrained(base, num_labels=other.pop(), **options)
+    lacking = {*report["missing_keys"]} | {name for name, *_ in report["mismatched_keys"]}
+    return model, lacking - {*brought}
 
 
 def check_base(model: PreTrainedModel, name: str | os.PathLike, base: str, files: dict, settings: dict) -> None:

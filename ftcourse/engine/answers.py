@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
+from ftcourse.engine.calls import check_texts
 from ftcourse.engine.contents import bytes_hash, content_hash
 from ftcourse.engine.encodings import find_encoding
 from ftcourse.engine.folders import only_file, reason, written_whole
@@ -27,7 +28,7 @@ from ftcourse.engine.formats import kind_of, no_text, unpacked
 from ftcourse.engine.messages import language, message, trouble
 from ftcourse.engine.names import chosen_columns
 from ftcourse.engine.progress import quiet_libraries
-from ftcourse.engine.tables import TableFile, open_table, plain_rows, while_reading, written
+from ftcourse.engine.tables import ALSO, TABLES, TableFile, open_table, plain_rows, while_reading, written
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -35,6 +36,7 @@ NAME = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?=[,\uff0c\u060c]|$)|([^,\uff0c\u060c
 ALL = "all"
 PIPE = "-"
 LINE = "text"  # the column that lines are in
+NOT_CSV = {*TABLES, *ALSO, ".ods", ".html", ".md", ".docx", ".pdf"} - {".csv", ".txt"}
 TOGETHER = 1000  # rows that are answered, written and counted in one go
 
 
@@ -436,6 +438,21 @@ def from_pipe(asked: Asked, folder: Path) -> tuple[Asked, str | None]:
     return Asked(**(vars(asked) | {"table": table})), content
 
 
+def check_out(out: Path, table: Path) -> None:
+    """Make sure that answers to a table may be written to a file of this name; a `ValueError` says why not.
+
+    >>> check_out(Path("answers.xlsx"), Path("new.csv"))
+    Traceback (most recent call last):
+    ValueError: answers are written as CSV, and 'answers.xlsx' would not open as what its name says; ...
+    """
+    if out.is_dir():
+        raise trouble("answers_folder", name=str(out), example=str(out / "answers.csv"))
+    if out.suffix.lower() in NOT_CSV:
+        raise trouble("answers_suffix", name=str(out))
+    if out.exists() and table.exists() and os.path.samefile(out, table):
+        raise trouble("answers_table", name=str(out))
+
+
 def answers_to_file(
     load: Callable, model: Path, asked: Asked, out: Path, in_shards: Callable | None = None
 ) -> tuple[dict[str, int], dict]:
@@ -444,6 +461,7 @@ def answers_to_file(
     What is written of them stays, where the work is stopped: the same call goes on from there. `in_shards` is what
     writes in several processes, `ftcourse.engine.shards.write_shards` with their number.
     """
+    check_texts(model, asked.columns)
     with only_file(out):
         return written_answers(load, model, asked, out, in_shards)
 
@@ -481,7 +499,8 @@ def answers_to_pipe(
     load: Callable, model: Path, asked: Asked, stream: io.BufferedIOBase
 ) -> tuple[dict[str, int], dict] | None:
     """Write the answers to a binary stream, in UTF-8 with plain line ends; None where nobody reads on."""
-    with TemporaryDirectory(prefix="ftcourse-") as work, quiet_libraries():
+    check_texts(model, asked.columns)
+    with TemporaryDirectory(prefix="ftcourse-", ignore_cleanup_errors=True) as work, quiet_libraries():
         asked, _ = from_pipe(asked, Path(work))
         rows = open_rows(asked, work)
         predictor = load(model, **asked.how)

@@ -1,7 +1,7 @@
 """What a call of `finetune` asks for, and what tells it from another."""
 
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -9,7 +9,8 @@ from pathlib import Path
 from ftcourse.engine.checks import LANGS, known
 from ftcourse.engine.cleaning import is_table
 from ftcourse.engine.contents import content_hash
-from ftcourse.engine.folders import CONTENT
+from ftcourse.engine.folders import CONTENT, name_of, noted
+from ftcourse.engine.launch import MARK
 from ftcourse.engine.messages import in_words, speaking, trouble
 from ftcourse.engine.options import Options
 from ftcourse.engine.run import plan_of
@@ -71,7 +72,7 @@ def named(table: object) -> tuple[str, dict]:
     """
     if isinstance(table, TableFile):
         return table.name, {"encoding": table.encoding, "sheet": table.sheet}
-    name = Path(table).name if isinstance(table, str | Path) else type(table).__name__
+    name = name_of(table) if isinstance(table, str | Path) else type(table).__name__
     return name, {"encoding": None, "sheet": None}
 
 
@@ -101,12 +102,44 @@ def call_of(
     return call | how | vars(options) | plan_of(config) | content
 
 
-def plain(config):
-    """A configuration with numbers of Python in place of those of NumPy, so that it can be written down.
+def trained_on(model: object, table: object) -> bool:
+    """Whether a model was trained on the very table, where its folder tells.
+
+    >>> trained_on("nowhere", "a.csv")
+    False
+    """
+    content = noted(Path(model) / MARK).get(f"table{CONTENT}") if isinstance(model, str | Path) else None
+    return content is not None and content == content_hash(table)
+
+
+def texts_of(model: object) -> list[str]:
+    """The columns of texts that the model in a folder was trained with, one or two; none where that is not noted.
+
+    >>> texts_of("nowhere")
+    []
+    """
+    columns = noted(Path(model) / MARK).get("columns") if isinstance(model, str | Path) else None
+    return columns[:-1] if isinstance(columns, list) and len(columns) in (2, 3) else []
+
+
+def check_texts(model: object, given: Sequence[str]) -> None:
+    """Make sure that a model gets as many texts a row as in training, where its folder tells; or a `ValueError`.
+
+    >>> check_texts("nowhere", ["review"])
+    """
+    names = texts_of(model)
+    if names and len(names) != len(given):
+        values = {"names": ", ".join(map(repr, names)), "given": ", ".join(map(repr, given))}
+        raise trouble("pairs_wanted" if len(names) == 2 else "single_wanted", **values)
+
+
+def plain(config, **changes):
+    """A configuration with some changes, and numbers of Python in place of those of NumPy: it can be written down.
 
     >>> from ftcourse.loop import TrainConfig
     >>> import numpy as np
     >>> type(plain(TrainConfig(lr=np.float64(1e-4))).lr).__name__
     'float'
     """
+    config = replace(config, **changes)
     return replace(config, **{name: value.item() for name, value in vars(config).items() if hasattr(value, "item")})

@@ -106,8 +106,10 @@ def check_letters(rows: Dataset, source: dict) -> None:
 ROWS_A_LABEL = 3
 
 
-def check_kept(groups: dict[str, np.ndarray], names: list[str], source: dict) -> None:
+def check_kept(groups: dict[str, np.ndarray], names: list[str], source: dict, notes: Sequence[dict] = ()) -> None:
     """Make sure that the rows kept can train a classifier for labels; a `ValueError` says what is the matter.
+
+    `notes` are those on the labels: where one label is left, they may tell what became of another.
 
     >>> groups = {"rare": np.array([0, 1]), "kept": np.array([])}
     >>> check_kept(groups, [], {"name": "table", "columns": ["text", "label"]})
@@ -124,7 +126,9 @@ def check_kept(groups: dict[str, np.ndarray], names: list[str], source: dict) ->
         dropped = ", ".join(f"{reasons[why]}: {count}" for why, count in found.items())
         raise trouble("nothing_left", name=name, text=text, label=label, dropped=dropped)
     if len(names) < 2:
-        raise trouble("one_label", name=name, label=label, given=names[0] if names else "[]")
+        gaps = [message(language(), "finetune", "note.gaps", **one) for one in notes if one["key"] == "gaps"]
+        values = {"name": name, "label": label, "given": names[0] if names else "[]", "gaps": "".join(gaps)}
+        raise trouble("one_label_gaps" if gaps else "one_label", **values)
     if kept < len(names) * ROWS_A_LABEL:
         raise trouble("few_a_label", name=name, label=label, rows=kept, labels=len(names), least=ROWS_A_LABEL)
 
@@ -275,12 +279,14 @@ def read_sides(
     return rows, source, Sides(near_keys(rows), groups, own)
 
 
-def check_tables(rows: Dataset, groups: dict[str, np.ndarray], names: list[str], source: dict, sides: Sides) -> None:
+def check_tables(
+    groups: dict[str, np.ndarray], names: list[str], source: dict, sides: Sides, notes: Sequence[dict]
+) -> None:
     """Make sure that the rows kept can train, and where they have a table of their own, validate."""
     own, valid = sides.own, source.get("valid")
     if own is None:
-        return check_kept(groups, names, source)
-    check_kept({why: group[~own[group]] for why, group in groups.items()}, names, source)
+        return check_kept(groups, names, source, notes)
+    check_kept({why: group[~own[group]] for why, group in groups.items()}, names, source, notes)
     left = {why: group[own[group]] for why, group in groups.items()}
     return None if len(left["kept"]) else check_kept(left, names, valid)
 
@@ -321,7 +327,7 @@ def prepare(
     groups = sides.sorted(sort_rows, keys, numbers, marks)
     kept = groups["kept"]
     labels, ordered, feature = label_values(problem, numbers[kept], marks, names, source)
-    check_tables(rows, groups, ordered, source, sides)
+    check_tables(groups, ordered, source, sides, notes)
     ordered = source["columns"][-1:] if problem == NUMBER else ordered
     if sides.own is None:
         check_share(validation, len(kept), 1 if problem == NUMBER else len(ordered))

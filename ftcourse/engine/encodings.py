@@ -239,6 +239,7 @@ def find_encoding(path: Path, lang: str, given: str | None = None) -> str:
     ...     find_encoding(Path(folder, "a.csv"), "ar")
     'cp1256'
     """
+    given = as_named(path, given)
     with open(path, "rb") as file:
         start = file.read(4)
     name, strict = next((names for mark, names in BYTE_MARKS.items() if start.startswith(mark)), (None, None))
@@ -261,6 +262,23 @@ def find_encoding(path: Path, lang: str, given: str | None = None) -> str:
     if strict in TWO_BYTES and not given and (place := lost_byte(path, strict)):
         raise damaged(path, strict, place)
     return name
+
+
+def as_named(path: Path, given: str | None) -> str | None:
+    """The encoding that somebody named; None where it is an old one, and the file plainly in Unicode: it may have been
+    named for another file, and fits this one as well where it knows all bytes.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("text\\nالطعام لذيذ جدا والمكان جميل\\n", encoding="utf-8")
+    ...     as_named(Path(folder, "a.csv"), "cp1256")
+    """
+    if not given or known_encoding(given).startswith("utf"):
+        return given
+    with open(path, "rb") as file:
+        marked = file.read(4).startswith((*BYTE_MARKS,))
+    found = scan(path)
+    return None if marked or (found.valid and found.words and not rather_old(found)) else given
 
 
 def likely_wide(path: Path) -> tuple[str, tuple[int, int, bytes]]:

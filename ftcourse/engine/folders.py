@@ -236,6 +236,15 @@ def written_whole(path: Path, part: Path | None = None) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def name_of(path: str | os.PathLike) -> str:
+    """The name of a file or folder, with a mark in place of bytes that are no letters: it can be written down.
+
+    >>> name_of("data/a.csv"), name_of(os.fsdecode(b"data/\\xc6.csv"))
+    ('a.csv', '\ufffd.csv')
+    """
+    return os.fsencode(Path(path).name).decode("utf-8", "replace")
+
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as libraries written in Rust say it
 REASONS = dict.fromkeys(FULL, "reason_full") | {

@@ -217,10 +217,13 @@ def note(key: str, **values) -> dict:
     return {"key": key, **values}
 
 
-def join_labels(names: Sequence[str], counts: Sequence[int]) -> tuple[np.ndarray, list[str], list[dict]]:
+def join_labels(
+    names: Sequence[str], counts: Sequence[int], known: Iterable[str] = ()
+) -> tuple[np.ndarray, list[str], list[dict]]:
     """For each spelling the number of its label (-1: a gap), the labels by number, and what is to be said about it.
 
-    `counts` says how many rows have each spelling; a label is called by the one that most have.
+    `counts` says how many rows have each spelling; a label is called by the one that most have. No key among those
+    `known` is a gap.
 
     >>> numbers, names, notes = join_labels(["1", "1.0", "nan", "2"], [1, 3, 2, 4])
     >>> numbers.tolist(), names, [entry["key"] for entry in notes]
@@ -232,6 +235,7 @@ def join_labels(names: Sequence[str], counts: Sequence[int]) -> tuple[np.ndarray
     every = [*groups]
     gaps = {key for key in every if is_gap(key, every)}
     joined, numbers, notes = [], np.full(len(names), -1), []
+    gaps -= {*known}
     for key, group in groups.items():
         if key not in gaps:
             numbers[group] = len(joined)

@@ -6,16 +6,19 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from transformers import CONFIG_MAPPING
 
 from ftcourse.engine.assets import INDEX, WHOLE, missing_shards
 from ftcourse.engine.folders import reason
 from ftcourse.engine.hub import not_waiting, why_offline
+from ftcourse.engine.launch import MARK
 from ftcourse.engine.messages import in_words, trouble
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
 LOADING = (OSError, ValueError, SafetensorError, RuntimeError, KeyError, TypeError, AttributeError, IndexError)
+LOADING += (StrictDataclassError,)  # a value of the wrong type in a configuration
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
@@ -49,7 +52,10 @@ def wrong_config(folder: Path) -> str:
     if not any(folder.iterdir()):
         return in_words("model_empty")
     if not (folder / "config.json").is_file():
-        return in_words("model_part", name="config.json")
+        inside = sorted(folder.glob("checkpoint-*/config.json"), key=lambda file: file.stat().st_mtime)
+        if inside:
+            return in_words("model_inside", name=str(inside[-1].parent))
+        return in_words("model_stopped") if (folder / MARK).is_file() else in_words("model_part", name="config.json")
     config = json_object(folder / "config.json")
     if config is None:
         return in_words("model_json", name="config.json")

@@ -27,7 +27,7 @@ from ftcourse.engine.hub import why_offline
 from ftcourse.engine.inputs import position_limit
 from ftcourse.engine.launch import process_number, wait_for_all
 from ftcourse.engine.loading import loading
-from ftcourse.engine.messages import trouble
+from ftcourse.engine.messages import in_words, trouble
 
 WINDOWS = "reads_in_windows"  # what a model's configuration says, where it was trained so
 LONGEST = 1_000_000
@@ -98,7 +98,18 @@ def classifier_and_tokenizer(
     num_labels, problem = model.config.num_labels, model.config.problem_type
     if (num_labels == 1) != (problem == "regression"):
         raise trouble("not_one_label", num_labels=num_labels, problem=problem)
+    name_labels(model)
     return model, tokenizer
+
+
+def name_labels(model: PreTrainedModel) -> None:
+    """Make the names of a model's labels texts; a `ValueError` where their numbers do not go from 0 to the last."""
+    names, numbers = model.config.id2label, range(model.config.num_labels)
+    if {*names} != {*numbers}:
+        values = {"given": ", ".join(map(str, names)), "expected": ", ".join(map(str, numbers))}
+        raise trouble("no_classifier", given=model.name_or_path, reason=in_words("model_numbers", **values))
+    if not all(isinstance(name, str) for name in names.values()):
+        model.config.id2label = {number: str(names[number]) for number in numbers}
 
 
 def max_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:

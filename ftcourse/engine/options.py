@@ -77,13 +77,20 @@ class Options:
         return SEVERAL
 
 
-def options_of(given: dict) -> Options:
-    """Options from the arguments of a call; a `ValueError` for a name that none has.
+def options_of(given: dict, kind: type) -> tuple[Options, dict]:
+    """Options from the arguments of a call, and those that change a configuration of some kind, by its fields' names.
 
-    >>> options_of({"colour": "blue"})
+    Raises `ValueError` for a name that neither has.
+
+    >>> from ftcourse.loop import TrainConfig
+    >>> options_of({"rank": 8, "keep": "best"}, TrainConfig)[1]
+    {'keep': 'best'}
+    >>> options_of({"colour": "blue"}, TrainConfig)
     Traceback (most recent call last):
     ValueError: unknown option 'colour'; known: multi_label, regression, ...
     """
+    own, changes = (tuple(field.name for field in fields(one)) for one in (Options, kind))
     for name in given:
-        known("option", name, tuple(field.name for field in fields(Options)))
-    return Options(**given)
+        known("option", name, own + changes)
+    options = Options(**{name: value for name, value in given.items() if name in own})
+    return options, {name: value for name, value in given.items() if name in changes}

@@ -85,11 +85,13 @@ def tokens_read(rows: Dataset, columns: Sequence[str], predictor) -> Dataset:
     return rows.map(encode, batched=True, remove_columns=[*columns])
 
 
-def cut_texts(prepared: Prepared, parts: Sequence[Dataset], predictor, probabilities: np.ndarray) -> dict:
+def cut_texts(
+    prepared: Prepared, parts: Sequence[Dataset], predictor, probabilities: np.ndarray, labels: object = slice(None)
+) -> dict:
     """What a report says of texts longer than the model reads: how many, of how many, and how they were read.
 
     `parts` are the tokens of the texts, those of `prepared.valid` last: the long ones of these are, with windows, asked
-    once more, cut off.
+    once more, cut off. `labels` are the places of those that the rows are about, among the model's.
 
     >>> from ftcourse.inference import Predictor
     >>> from ftcourse.kit import Kit
@@ -111,7 +113,7 @@ def cut_texts(prepared: Prepared, parts: Sequence[Dataset], predictor, probabili
     rows = prepared.valid.select(long)
     predictor.windows = False
     try:
-        cut = predictor.predict(*(rows[column][:] for column in prepared.columns)).probabilities
+        cut = predictor.predict(*(rows[column][:] for column in prepared.columns)).probabilities[:, labels]
     finally:
         predictor.windows = True
     truth = rows["label"][:]

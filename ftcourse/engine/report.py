@@ -15,6 +15,7 @@ from transformers.utils import is_in_notebook
 from ftcourse.engine.best import best_round, is_over
 from ftcourse.engine.cleaning import NUMBER, ONE_LABEL, SEVERAL, Prepared
 from ftcourse.engine.columns import column_array
+from ftcourse.engine.folders import name_of
 from ftcourse.engine.launch import process_number
 from ftcourse.engine.messages import catalogue, message
 from ftcourse.engine.plots import plot_history, png
@@ -414,7 +415,7 @@ def setting_of(model: str, config) -> dict:
     >>> setting_of("google-bert/bert-base-cased", TrainConfig())["model"]
     'google-bert/bert-base-cased'
     """
-    return {"model": Path(model).name if Path(model).is_dir() else model} | vars(config)
+    return {"model": name_of(model) if Path(model).is_dir() else model} | vars(config)
 
 
 def load_report(folder: str | Path) -> Report:

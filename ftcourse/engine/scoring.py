@@ -1,5 +1,6 @@
 """A test: how a saved model does on a table with the right answers, told in the same words as a training's report."""
 
+import os
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -8,6 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from datasets import ClassLabel, List, Value
 
+from ftcourse.engine.calls import check_texts, trained_on
 from ftcourse.engine.cleaning import (
     NUMBER,
     ONE_LABEL,
@@ -19,9 +21,10 @@ from ftcourse.engine.cleaning import (
     row_keys,
     sort_rows,
 )
-from ftcourse.engine.folders import written_whole
+from ftcourse.engine.folders import name_of, written_whole
 from ftcourse.engine.labels import first, join_labels, label_key, listed, note, number_values, shown
-from ftcourse.engine.messages import catalogue, trouble
+from ftcourse.engine.launch import MARK
+from ftcourse.engine.messages import catalogue, in_words, trouble
 from ftcourse.engine.problems import Way, in_names, measure_labels, way_for
 from ftcourse.engine.reading import cut_texts, tokens_read
 from ftcourse.engine.report import Report, label_counts, load_report, versions
@@ -117,7 +120,7 @@ def scorable_rows(table: object, columns: Sequence, lang: str, config, cache_dir
         if problem == SEVERAL:
             places, marks, found, notes = label_sets(names, counts, find_cell_separator(names))
         else:
-            places, found, notes = join_labels(names, counts)
+            places, found, notes = join_labels(names, counts, known)
         mine = np.array([known.get(label_key(name), -1) for name in found], dtype=np.int64)
         often = np.bincount(places[places >= 0], counts[places >= 0], minlength=len(found if marks is None else marks))
         if marks is None:
@@ -127,6 +130,10 @@ def scorable_rows(table: object, columns: Sequence, lang: str, config, cache_dir
             learned, feature = np.zeros((len(marks), len(labels)), dtype=np.float32), List(Value("float32"))
             for place, number in enumerate(mine):
                 learned[:, number] = np.maximum(learned[:, number], marks[:, place] * (number >= 0))
+            if silent := untold(columns[-1], known, labels):
+                told = [number for number, label in enumerate(labels) if label not in silent]
+                learned, labels = learned[:, told], [labels[number] for number in told]
+                notes.append(note("untold", labels=first(map(shown, silent))))
         unknown = {name: int(count) for name, count, number in zip(found, often, mine, strict=True) if number < 0}
     numbers = np.append(places, -1)[numbers]
     left = (keys != 0) & (numbers >= 0) & np.append(strange, False)[numbers]
@@ -143,6 +150,18 @@ def scorable_rows(table: object, columns: Sequence, lang: str, config, cache_dir
     used = used.add_column("label", answers if answers.ndim == 1 else [*answers], feature=feature)
     dropped = describe_dropped(rows, piles | {"unknown_label": np.flatnonzero(left)})
     return Prepared(used, used, labels, source, len(rows), dropped, notes, problem)
+
+
+def untold(columns: object, known: dict[str, int], labels: Sequence[str]) -> list[str]:
+    """The labels of a model that a table, which has a column for each label, says nothing about; it tells two or more.
+
+    >>> untold(["food", "service"], {"food": 0, "price": 1, "service": 2}, ["food", "price", "service"])
+    ['price']
+    """
+    if isinstance(columns, str):
+        return []
+    told = {known.get(label_key(column)) for column in columns} - {None}
+    return [label for number, label in enumerate(labels) if number not in told] if len(told) > 1 else []
 
 
 def usual_answers(prepared: Prepared, learned: Report | None) -> tuple[np.ndarray, str, str]:
@@ -163,7 +182,7 @@ def usual_answers(prepared: Prepared, learned: Report | None) -> tuple[np.ndarra
         seen = np.repeat([float(name) for name in counts], [*counts.values()]) if with_numbers else truth
         middle = float(np.median(seen))
         return np.full(len(truth), middle), f"{middle:g}", "training" if with_numbers else "table"
-    known = learned is not None and learned.problem == prepared.problem and {*counts} == {*names}
+    known = learned is not None and learned.problem == prepared.problem and {*counts} >= {*names}
     if prepared.problem == SEVERAL:
         shares = np.array([counts[name] for name in names]) / learned.size("train") if known else truth.mean(axis=0)
         often = shares > 0.5
@@ -187,8 +206,10 @@ def score_model(
     >>> score_model(Predictor(model), model, table, ["text", "label"], "en", own, judge).read
     2
     """
-    with TemporaryDirectory() as work:
+    check_texts(model, columns[:-1])
+    with TemporaryDirectory(ignore_cleanup_errors=True) as work:  # Windows keeps files that are open
         prepared = scorable_rows(table, columns, lang, predictor.model.config, work)
+        prepared.notes.extend([note("trained_on")] if trained_on(model, table) else [])
         return scored_report(predictor, model, prepared, lang, own, judge)
 
 
@@ -199,36 +220,62 @@ def scored_report(predictor, model: object, prepared: Prepared, lang: str, own: 
     except (OSError, ValueError, TypeError):
         learned = None
     answers, answer, origin = usual_answers(prepared, learned)
-    probabilities = predictor.predict(*(prepared.valid[name][:] for name in prepared.columns)).probabilities
+    config, asked = predictor.model.config, slice(None)
+    if prepared.problem == SEVERAL:
+        every = [config.id2label[number] for number in range(config.num_labels)]
+        asked = [every.index(name) for name in prepared.names]
+    texts = [prepared.valid[name][:] for name in prepared.columns]
+    probabilities = predictor.predict(*texts).probabilities[:, asked]
     way = way_for(prepared, own, None, judge)
     if prepared.problem == SEVERAL:
         found = measure_labels(prepared, probabilities, {"majority": answers}, way.metrics, judge, predictor.threshold)
     else:
         found = way.measure(prepared, probabilities, {"majority": answers}, way.metrics)
-    name = Path(model).name if isinstance(model, str | Path) and Path(model).is_dir() else model
+    name = name_of(model) if isinstance(model, str | Path) and Path(model).is_dir() else model
     name = name if isinstance(name, str) else type(model).__name__
     setting = {"model": name, "baseline": origin, "answer": answer, "threshold": predictor.threshold}
     counts = [entry | {"train": 0} for entry in label_counts(prepared)]
     story = {"source": prepared.source, "read": prepared.read, "dropped": prepared.dropped, "notes": prepared.notes}
     if predictor.max_length:
         part = tokens_read(prepared.valid, prepared.columns, predictor)
-        story |= {"cut": cut_texts(prepared, [part], predictor, probabilities)}
+        story |= {"cut": cut_texts(prepared, [part], predictor, probabilities, asked)}
     story |= {"problem": prepared.problem, "sizes": {"valid": len(prepared.valid)}, "setting": setting}
     return ScoreReport(lang=lang, labels=counts, **story, **found, history={}, seconds={}, versions=versions())
 
 
 REPORTS = (".html", ".json", ".md")
+MODELS_OWN = ("report.html", "README.md")  # and all that ends in .json
 
 
 def check_place(out: Path, force: bool = False) -> None:
     """Make sure that a report may be written to a file or a folder; a `FileExistsError` names what is there.
 
+    What belongs to a model is never replaced. `ValueError` for another kind of file, `OSError` for no way to write.
+
     >>> check_place(Path("nowhere.html"))
     """
-    if force and out.is_dir() == (out.suffix.lower() not in REPORTS):
-        return
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+    alone = is_one_file(out)
+    if not alone and (out.is_file() or (out.suffix[1:2].isalpha() and not out.is_dir())):
+        raise trouble("report_suffix", name=str(out), known=", ".join(REPORTS))
+    folder = out.parent if alone else out
+    own = out.is_file() and (out.suffix.lower() == ".json" or out.name in MODELS_OWN) if alone else out.is_dir()
+    if own and any((folder / name).is_file() for name in (MARK, "config.json")):
+        raise trouble("report_of_model", name=str(out))
+    if not force and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
         raise trouble("report_there", FileExistsError, name=str(out))
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = in_words("reason_permission" if there.is_dir() else "reason_no_folder")
+        raise trouble("not_writable", OSError, folder=str(there), reason=why)
+
+
+def is_one_file(out: Path) -> bool:
+    """Whether a report goes to one file of this name, rather than to a folder.
+
+    >>> is_one_file(Path("test.html")), is_one_file(Path("test"))
+    (True, False)
+    """
+    return out.suffix.lower() in REPORTS and not out.is_dir()
 
 
 def write_report(report: Report, out: Path) -> Path:
@@ -242,12 +289,12 @@ def write_report(report: Report, out: Path) -> Path:
     '#'
     """
     files = {Path(name).suffix: text for name, text in report.files().items()}
-    if out.suffix.lower() in REPORTS:
+    if is_one_file(out):
         places = {out: files[out.suffix.lower()]}
     else:
-        out.mkdir(parents=True, exist_ok=True)
         places = {out / f"report{suffix}": files[suffix] for suffix in (".html", ".json")}
     for place, text in places.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(place) as part:
             part.write_text(text, encoding="utf-8")
     return next(iter(places))

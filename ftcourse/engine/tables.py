@@ -21,7 +21,7 @@ from pyarrow.parquet import read_metadata
 
 from ftcourse.engine.delimited import READINGS, Irregular, find_separator, regular
 from ftcourse.engine.encodings import find_encoding
-from ftcourse.engine.folders import is_full, reason
+from ftcourse.engine.folders import is_full, name_of, reason
 from ftcourse.engine.formats import MARKUP, kind_of, no_text, unpacked
 from ftcourse.engine.jsons import has_lines, json_lines, json_table, lines_schema
 from ftcourse.engine.messages import in_words, trouble
@@ -131,7 +131,7 @@ class TableFile:
     @property
     def name(self) -> str:
         """The name of the file, without its folders."""
-        return Path(self.path).name
+        return name_of(self.path)
 
 
 TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".xlsx")

@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from ftcourse.engine.answers import number_words
+from ftcourse.engine.calls import texts_of
 from ftcourse.engine.forward import answers_of
 from ftcourse.engine.messages import message
 from ftcourse.inference import Predictor
@@ -65,7 +66,10 @@ class Service:
         return [str(self.config.id2label[number]) for number in several]
 
     async def answers(self, question: Question) -> list[dict]:
-        """The answers to a question, once they are there; it is refused where too many wait already."""
+        """The answers to a question, once they are there; refused where it is no pair, or one, or too many wait."""
+        if self.pairs is not None and self.pairs != (question.pairs is not None):
+            key = "pairs_wanted" if self.pairs else "single_wanted"
+            raise Refused(422, key)
         try:
             result = self.worker.ask(question.texts, question.pairs)
         except Full:
@@ -242,10 +246,12 @@ def note(service: Service, request: Request, response: Response | None, started:
 
 
 def pairs_of(folder: Path) -> bool | None:
-    """Whether the model in a folder is one for pairs of texts, where its report tells; or else None.
+    """Whether the model in a folder is one for pairs of texts, where its training or its report tells; or else None.
 
     >>> pairs_of(Path("nowhere"))
     """
+    if texts := texts_of(folder):
+        return len(texts) == 2
     try:
         source = json.loads((folder / "report.json").read_text(encoding="utf-8"))["source"]
         columns = [*source["columns"]]
