@@ -54,7 +54,7 @@ def probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, te
 def classifier(name_or_path: str, labels: Sequence[str], **options) -> PreTrainedModel:
     """A pretrained body with a head for the labels; label 0 gets the first name. The weights of a new head are random.
 
-    All are in 32 bits. `options` go to `from_pretrained`. `ValueError` for labels that are not two or more names.
+    All are in 32 bits. `options` go to `from_pretrained`. `ValueError` without two or more different labels.
 
     >>> from ftcourse.kit import Kit
     >>> classifier(Kit().model("encoder"), ["bad", "good"]).config.id2label
