@@ -76,15 +76,7 @@ def predict_network(rows: int, tokens: int, labels: int = 5) -> float:
 
 
 def curves(ranges: dict[str, tuple[int, ...]], place: Path) -> Iterator[tuple[str, str, int, tuple, int | None]]:
-    """All points: what grows, the work, how much of it, the function with its arguments, and the threads."""
-    for rows in ranges["rows"]:
-        table, folder, cache = place / f"{rows}.csv", place / f"{rows}", place / f"{rows}.cache"
-        point(write_table, table, rows, patience=PATIENCE)  # elsewhere, so that its memory does not count
-        yield "rows", "clean", rows, (clean_table, table, cache), None
-        table.unlink(missing_ok=True)
-        point(write_tokens, folder, rows, patience=PATIENCE)
-        yield "rows", "train", rows, (train_table, folder), None
-        yield "rows", "predict", rows, (predict_table, rows), None
+    """All points, the longest last: what grows, the work, how much of it, the function with its arguments, and threads."""
     for tokens in ranges["tokens"]:
         count = max(16, 4096 // tokens)
         yield "tokens", "train", tokens, (train_network, count, tokens), None
@@ -96,6 +88,14 @@ def curves(ranges: dict[str, tuple[int, ...]], place: Path) -> Iterator[tuple[st
         if threads <= (os.cpu_count() or 1):
             yield "threads", "train", threads, (train_network, 64, 40), threads
             yield "threads", "predict", threads, (predict_network, 128, 40), threads
+    for rows in ranges["rows"]:
+        table, folder, cache = place / f"{rows}.csv", place / f"{rows}", place / f"{rows}.cache"
+        point(write_table, table, rows, patience=PATIENCE)  # elsewhere, so that its memory does not count
+        yield "rows", "clean", rows, (clean_table, table, cache), None
+        table.unlink(missing_ok=True)
+        point(write_tokens, folder, rows, patience=PATIENCE)
+        yield "rows", "train", rows, (train_table, folder), None
+        yield "rows", "predict", rows, (predict_table, rows), None
 
 
 def main(ranges: dict[str, tuple[int, ...]] = SHORT, name: str = "growth") -> None:
