@@ -12,8 +12,6 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from ftcourse.engine.shards import end_with
-
 LIBRARIES = ["torch", "transformers", "datasets", "accelerate", "sklearn", "ftcourse.loop", "ftcourse.inference"]
 
 
@@ -37,6 +35,8 @@ def inside(sender: Connection, function: Callable, arguments: tuple, threads: in
     import torch
     from datasets import disable_progress_bars
     from transformers.utils import logging
+
+    from ftcourse.engine.shards import end_with
 
     # a benchmark that is killed takes the process of its point along
     watch = multiprocessing.parent_process().sentinel

@@ -54,7 +54,7 @@ def probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, te
 def classifier(name_or_path: str, labels: Sequence[str], **options) -> PreTrainedModel:
     """A pretrained body with a head for the labels; label 0 gets the first name. The weights of a new head are random.
 
-    All are in 32 bits. `options` go to `from_pretrained`. `ValueError` without two or more different labels.
+    In 32 bits; `options`, such as `dtype`, go to `from_pretrained`. `ValueError` without two or more different labels.
 
     >>> from ftcourse.kit import Kit
     >>> classifier(Kit().model("encoder"), ["bad", "good"]).config.id2label
@@ -65,7 +65,8 @@ def classifier(name_or_path: str, labels: Sequence[str], **options) -> PreTraine
         raise trouble("settled", given=settled)
     id2label = dict(enumerate(check_names(labels)))
     label2id = {label: number for number, label in id2label.items()}
-    options = {"use_safetensors": True, "trust_remote_code": False, "dtype": torch.float32} | options
+    options = {"use_safetensors": True, "trust_remote_code": False} | options
+    options.setdefault("dtype", options.pop("torch_dtype", torch.float32))
     options |= {"id2label": id2label, "label2id": label2id, "problem_type": "single_label_classification"}
     with loading(name_or_path):
         return AutoModelForSequenceClassification.from_pretrained(name_or_path, **options)

@@ -21,6 +21,7 @@ from ftcourse.engine.best import best_round, is_over
 from ftcourse.engine.checkpoint import Checkpoints
 from ftcourse.engine.cleaning import NUMBER, SEVERAL, prepare, split_labels
 from ftcourse.engine.fair import near_keys, near_text, split_groups
+from ftcourse.engine.messages import message
 from ftcourse.engine.models import load_tokenizer
 from ftcourse.engine.report import load_report
 from ftcourse.engine.tables import TableFile
@@ -556,8 +557,9 @@ def test_a_test_leaves_the_report_of_the_training_alone(model, tmp_path):
             said = ask(*words, "--out", folder / place, *more, code=2)
             assert "is part of a model, and the report of its training would be lost" in said
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    for more in ([], ["--force"]):
-        ask(*words, "--out", folder / "test.html", *more)
+    for name in ("test.html", "june.json"):
+        for more in ([], ["--force"]):
+            ask(*words, "--out", folder / name, *more)
 
 
 def test_the_report_of_a_test_gets_the_folders_that_it_needs_or_is_refused_before(model, tmp_path):
@@ -661,7 +663,7 @@ def test_a_test_on_the_table_of_the_training_is_told(tiny, tmp_path):
     assert "trained on this very table" in str(report) and "trained on this very table" in report.to_html()
     for lang in ("ar", "zh"):
         report.lang = lang
-        assert "trained" not in str(report)
+        assert message(lang, "finetune", "note.trained_on") in str(report)
     assert "this very table" not in str(evaluate_table(tmp_path / "out", tmp_path / "test" / "b.csv", **call))
     assert "this very table" not in str(evaluate_table(Predictor(tmp_path / "out"), tmp_path / "test.csv", **call))
 

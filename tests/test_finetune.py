@@ -236,6 +236,9 @@ def test_a_model_in_half_precision_is_trained_in_full_and_answers_in_full(call, 
     assert predictor.model.dtype == torch.float32
     expected = Predictor(exact, predictor.tokenizer).predict(texts).probabilities
     assert np.array_equal(predictor.predict(texts).probabilities, expected)
+    kinds = {}, {"dtype": "auto"}, {"torch_dtype": torch.bfloat16}
+    found = [classifier(tmp_path / "half", ["a", "b"], ignore_mismatched_sizes=True, **kind).dtype for kind in kinds]
+    assert found == [torch.float32, torch.bfloat16, torch.bfloat16]
 
 
 def test_no_pickle_is_opened(call, frame, tiny, tmp_path):
@@ -603,6 +606,8 @@ def test_epochs_are_compared_by_a_score_that_says_the_better_one(labels, number)
 
     assert only("right") == only("error", "right") == only("right", "error") == "right"
     assert only("error") == "loss" and only("error", "own_loss", "right") == "own_loss"
+    table = best_metric(lambda found: {"table": [[1]], str(found.predictions.tolist()): 1, "right": 1}, labels, number)
+    assert table == "right"
 
 
 def test_a_trainer_for_numbers_ends_with_the_best_epoch(tiny, tmp_path):

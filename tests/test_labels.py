@@ -175,6 +175,11 @@ def test_lists_are_read_as_programs_write_them(cell, parts):
     assert cell_parts(cell, "[") == parts
 
 
+def test_what_only_looks_like_a_list_is_one_label():
+    assert cell_parts("(0, 10)", "[") is None and cell_parts("('food', None)", "[") is None
+    assert join_labels(["('food', None)", "(0, 10)", "good"], [1, 1, 1])[1] == ["('food', None)", "(0, 10)", "good"]
+
+
 def test_numbers_of_other_programs_are_numbers():
     values, _ = number_values(["2.3e-05", "1E3", "2,5e+2", "1.23456789012e+12"], [1] * 4, {})
     assert values.tolist() == [2.3e-05, 1000, 250, 1.23456789012e12]

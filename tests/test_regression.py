@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, pipeline
 from typer.testing import CliRunner
 
 from ftcourse.cli import app
-from ftcourse.engine.answers import answer_cells
+from ftcourse.engine.answers import answer_cells, neutral
 from ftcourse.engine.cleaning import NUMBER, Prepared, prepare
 from ftcourse.engine.models import start_model
 from ftcourse.engine.problems import Scale, head_of, measure_numbers, number_groups, number_scores
@@ -198,6 +198,7 @@ def test_many_different_numbers_take_no_memory_for_each_pair():
 def test_small_numbers_keep_their_digits():
     config, numbers = SimpleNamespace(problem_type="regression", num_labels=1), np.float32([3.21e-05, 1234567])
     assert answer_cells(SimpleNamespace(labels=numbers.tolist()), config) == [("3.21e-05",), ("1234567",)]
+    assert neutral("-3.21e-05") == "-3.21e-05" and neutral("-3.21e-05x") == "'-3.21e-05x"
     assert answers(numbers[:, None], config, 0.5) == [{"number": 3.21e-05}, {"number": 1234567.0}]
     assert answers(np.float32([[np.nan]]), config, 0.5) == [{"number": None}]
     rows = split(np.array([1e-05, 3e-05]), np.array([2e-05, 4e-05]))

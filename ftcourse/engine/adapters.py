@@ -321,6 +321,7 @@ def load_base(base: str, brought: dict[str, tuple[int, ...]], options: dict) -> 
         shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
         other = {shape[0] for name, shape in brought.items() if shapes.get(name, shape) != shape}
         if len(other) == 1:
+            del model  # which may be large
             model, report = AutoModelForSequenceClassification.from_pretrained(base, num_labels=other.pop(), **options)
     lacking = {*report["missing_keys"]} | {name for name, *_ in report["mismatched_keys"]}
     return model, lacking - {*brought}

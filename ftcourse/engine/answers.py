@@ -30,7 +30,7 @@ from ftcourse.engine.names import chosen_columns
 from ftcourse.engine.progress import quiet_libraries
 from ftcourse.engine.tables import ALSO, TABLES, TableFile, open_table, plain_rows, while_reading, written
 
-NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?(e[+-]?\d+)?", re.I)
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 NAME = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?=[,\uff0c\u060c]|$)|([^,\uff0c\u060c]+)')  # commas of three scripts
 ALL = "all"
@@ -45,8 +45,8 @@ def neutral(cell: object) -> str:
 
     A sign alone is none.
 
-    >>> neutral("=1+1"), neutral("1+1"), neutral("-"), neutral(None)
-    ("'=1+1", '1+1', '-', '')
+    >>> neutral("=1+1"), neutral("-2.1e-05"), neutral("-"), neutral(None)
+    ("'=1+1", '-2.1e-05', '-', '')
     """
     text = "" if cell is None else str(cell)
     return f"'{text}" if text.startswith(FORMULA) and len(text) > 1 and not NUMBER.fullmatch(text) else text
@@ -378,21 +378,28 @@ def make_bar(rows: Rows, done: int = 0):
     return tqdm(initial=done, total=len(rows.texts), unit=unit, disable=not sys.stderr.isatty())
 
 
+def settled(part: Path) -> str | None:
+    """The precision that is noted beside the part, if any."""
+    note = part.with_suffix(".precision")
+    return note.read_text(encoding="utf-8") if note.exists() else None
+
+
 def settle(part: Path, rows: Rows, predictor) -> str:
     """The precision of a predictor. "auto" is decided with the first texts, and noted beside the part.
 
     So all rows of a file are answered in the same precision, in whatever processes, and by whoever goes on.
     """
-    note = part.with_suffix(".precision")
-    if predictor.precision == "auto" and not note.exists():
+    if predictor.precision != "auto":
+        return predictor.precision
+    if found := settled(part):
+        predictor.precision = found
+    else:
         for start in range(0, len(rows.texts), predictor.batch_size):
             answer_batch(predictor, rows.texts[start : start + predictor.batch_size])
             if predictor.precision != "auto":
                 break
-        with written_whole(note) as fresh:
+        with written_whole(part.with_suffix(".precision")) as fresh:
             fresh.write_text(predictor.precision, encoding="utf-8")
-    elif predictor.precision == "auto":
-        predictor.precision = note.read_text(encoding="utf-8")
     return predictor.precision
 
 

@@ -258,7 +258,7 @@ def find_encoding(path: Path, lang: str, given: str | None = None) -> str:
         elif not name:
             name = strict = judge(path, found, lang)
     if place := bad_bytes(path, strict):
-        raise damaged(path, strict, place, named=bool(given))
+        raise damaged(path, strict, place, named=bool(given) and strict.startswith("utf"))
     if strict in TWO_BYTES and not given and (place := lost_byte(path, strict)):
         raise damaged(path, strict, place)
     return name

@@ -14,12 +14,13 @@ import pyarrow as pa
 from datasets import Dataset, Features, Value
 from scipy.sparse import csc_matrix
 
-from ftcourse.engine.labels import NOTHING, UNSEEN, is_gap, label_key
+from ftcourse.engine.labels import UNSEEN, is_gap, label_key
 from ftcourse.engine.messages import trouble
 
 ALSO_DROPPED = "~|\u0640"  # signs that are used like punctuation; tatweel
 TRIALS = 10  # splits into whole groups, of which the most even one is taken
 AT_ONCE = 10_000  # groups that are looked at in one go
+NO_NAMES = ("NA", "None", "NONE", "none")  # of a group: so programs write a gap
 
 
 class Folding(dict):
@@ -104,14 +105,15 @@ def with_group_cells(table: Dataset | pd.DataFrame, group: str) -> Dataset | pd.
 def group_numbers(cells: Sequence[str | None] | pa.ChunkedArray) -> np.ndarray:
     """For each cell the number of its group, -1 for a gap; spellings that mean the same are one group.
 
-    >>> group_numbers(["Ann", "ann ", None, "7", "\\uff17", "N/A", "NA"]).tolist()
-    [0, 0, -1, 1, 1, -1, -1]
+    >>> group_numbers(["Ann", "ann ", None, "7", "\\uff17", "N/A", "NA", "Na"]).tolist()
+    [0, 0, -1, 1, 1, -1, -1, 2]
     """
     column = cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([pa.array(cells, pa.string())])
     encoded = column.combine_chunks().dictionary_encode()
-    keys = [label_key(cell).casefold() for cell in encoded.dictionary.to_pylist()]
+    spelt = [label_key(cell) for cell in encoded.dictionary.to_pylist()]
+    keys = ["" if name in NO_NAMES else name.casefold() for name in spelt]
     every, numbers = sorted({*keys, *([""] if encoded.null_count else [])}), {}
-    gaps = {key for key in every if key in NOTHING or is_gap(key, every)}
+    gaps = {key for key in every if is_gap(key, every)}
     found = [-1 if key in gaps else numbers.setdefault(key, len(numbers)) for key in keys]
     return np.array([*found, -1], dtype=np.int64)[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
 

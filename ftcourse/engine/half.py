@@ -104,6 +104,17 @@ def twin(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> torch.nn.M
     return twins[model]
 
 
+def is_bound(model: torch.nn.Module) -> bool:
+    """Whether a part of the model calls itself by other ways than its class, which would lead from a twin back to it.
+
+    >>> layer = torch.nn.Linear(2, 1)
+    >>> layer.compile()
+    >>> is_bound(layer), is_bound(torch.nn.Linear(2, 1))
+    (True, False)
+    """
+    return any("forward" in vars(part) or part._compiled_call_impl for part in model.modules())
+
+
 def in_half(model: torch.nn.Module, work: Callable[[Callable], object]):
     """What `work` returns: it is given a function that answers as the model does, in "bf16", also in other threads.
 
@@ -123,7 +134,7 @@ def in_half(model: torch.nn.Module, work: Callable[[Callable], object]):
 
         return work(answer)
 
-    if KEPT.get(model, ...) is None:
+    if KEPT.get(model, ...) is None or is_bound(model):
         return mixed(model)
     try:
         other = twin(model, rounded(model))

@@ -263,7 +263,9 @@ def suspicions(names: Sequence[str]) -> list[dict]:
         alike.setdefault(name.casefold(), []).append(name)
     pairs = [", ".join(map(shown, group)) for group in alike.values() if len(group) > 1]
     found = [note("capitals", labels=first(pairs, "; "))] if pairs else []
-    several = [name for name in names if name[:1] == LIST or any(len(cell_parts(name, mark)) > 1 for mark in ";|")]
+    several = [
+        name for name in names if name[:1] == LIST or any(len(cell_parts(name, mark) or ()) > 1 for mark in ";|")
+    ]
     found += [note("joint", labels=first(map(shown, several)))] if several else []
     return found + [note("gap_label", label=name) for name in names if name in PERHAPS]
 
@@ -277,6 +279,8 @@ def python_list(text: str) -> list | tuple | set:
     found = ast.literal_eval(QUOTED.sub(lambda part: f"{part[1]}, " if part[2] else part[1], text))
     if not isinstance(found, list | tuple | set):
         raise TypeError(text)
+    if isinstance(found, tuple) and found and {*map(type, found)} <= {int, float}:
+        raise TypeError(text)  # a range, or a place: one label
     return sorted(found, key=str) if isinstance(found, set) else [*found]
 
 

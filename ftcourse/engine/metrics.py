@@ -48,8 +48,8 @@ def best_metric(metrics: Metrics | None, labels: Sequence, num_labels: int) -> s
     """Name of the score by which epochs are compared: the first that `metrics` returns, or else the loss.
 
     `Trainer` takes more for better, but in a name that ends in "loss". Scores of which the opposite is true, as of an
-    error, are passed over: right answers and wrong ones are tried. Raises `ValueError` where `metrics` is not a
-    function that returns scores.
+    error, are passed over, as is what is no number: right answers and wrong ones are tried. Raises `ValueError` where
+    `metrics` is not a function that returns scores.
 
     >>> best_metric(None, [0, 1], 2), best_metric(lambda found: {"accuracy": 1.0}, [0, 1], 2)
     ('loss', 'accuracy')
@@ -68,14 +68,23 @@ def best_metric(metrics: Metrics | None, labels: Sequence, num_labels: int) -> s
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of answers that nobody gave
         tries = [metrics(EvalPrediction(found, truth)) for found in (right, right.max() + right.min() - right)]
-    good, poor = map(checked_scores, tries)
-    if not good:
+    good, poor = tries
+    if not isinstance(good, dict) or not good:
         raise trouble("scores", given=good)
-    for name, score in good.items():
-        worse = score > poor[name] if name.endswith("loss") else score < poor[name]
+    for name in (name for name, score in good.items() if is_number(score) and is_number(poor.get(name))):
+        worse = good[name] > poor[name] if name.endswith("loss") else good[name] < poor[name]
         if not worse:
             return name
     return "loss"
+
+
+def is_number(score: object) -> bool:
+    """Whether a score is one number, of Python, NumPy or PyTorch.
+
+    >>> is_number(np.float32(0.5)), is_number([0.5]), is_number(None)
+    (True, False, False)
+    """
+    return isinstance(score, Real) or getattr(score, "ndim", 1) == 0
 
 
 def checked_scores(found: object) -> dict[str, float]:
@@ -86,7 +95,7 @@ def checked_scores(found: object) -> dict[str, float]:
     """
     if not isinstance(found, dict):
         raise trouble("scores", given=found)
-    wrong = {name: score for name, score in found.items() if not isinstance(score, Real) and getattr(score, "ndim", 1)}
+    wrong = {name: score for name, score in found.items() if not is_number(score)}
     if wrong:
         raise trouble("score", given=reprlib.repr(wrong))
     return {name: float(score) for name, score in found.items()}

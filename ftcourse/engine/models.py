@@ -107,7 +107,11 @@ def name_labels(model: PreTrainedModel) -> None:
     names, numbers = model.config.id2label, range(model.config.num_labels)
     if {*names} != {*numbers}:
         values = {"given": ", ".join(map(str, names)), "expected": ", ".join(map(str, numbers))}
-        raise trouble("no_classifier", given=model.name_or_path, reason=in_words("model_numbers", **values))
+        raise trouble(
+            "no_classifier",
+            given=getattr(model, "name_or_path", type(model).__name__),
+            reason=in_words("model_numbers", **values),
+        )
     if not all(isinstance(name, str) for name in names.values()):
         model.config.id2label = {number: str(names[number]) for number in numbers}
 

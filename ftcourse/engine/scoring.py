@@ -1,6 +1,7 @@
 """A test: how a saved model does on a table with the right answers, told in the same words as a training's report."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -244,7 +245,9 @@ def scored_report(predictor, model: object, prepared: Prepared, lang: str, own: 
 
 
 REPORTS = (".html", ".json", ".md")
-MODELS_OWN = ("report.html", "README.md")  # and all that ends in .json
+MODELS_OWN = re.compile(
+    r"report\.(html|json)|README\.md|(.*config|.*index|\.ftcourse|tokenizer|vocab|.*tokens.*)\.json"
+)
 
 
 def check_place(out: Path, force: bool = False) -> None:
@@ -258,7 +261,7 @@ def check_place(out: Path, force: bool = False) -> None:
     if not alone and (out.is_file() or (out.suffix[1:2].isalpha() and not out.is_dir())):
         raise trouble("report_suffix", name=str(out), known=", ".join(REPORTS))
     folder = out.parent if alone else out
-    own = out.is_file() and (out.suffix.lower() == ".json" or out.name in MODELS_OWN) if alone else out.is_dir()
+    own = (out.is_file() and MODELS_OWN.fullmatch(out.name)) if alone else out.is_dir()
     if own and any((folder / name).is_file() for name in (MARK, "config.json")):
         raise trouble("report_of_model", name=str(out))
     if not force and (out.is_file() or (out.is_dir() and any(out.iterdir()))):

@@ -29,6 +29,7 @@ from ftcourse.engine.answers import (
     make_bar,
     progress,
     settle,
+    settled,
     shard_of,
 )
 from ftcourse.engine.messages import in_words, language, trouble, use_language
@@ -227,7 +228,12 @@ def write_shards(
     shard_of(part, 0).parent.mkdir(exist_ok=True)
     how = asked.how
     if how.get("precision") == "auto":
-        how = how | {"precision": settle(part, rows, load(model, **how))}
+        own = torch.get_num_threads()
+        torch.set_num_threads(threads_of(number))  # as those who answer have it
+        try:
+            how = how | {"precision": settled(part) or settle(part, rows, load(model, **how))}
+        finally:
+            torch.set_num_threads(own)
     job = load, model, how, rows, asked.raw, language()
     with make_bar(rows, done) as bar, Crew(number, *job) as crew:
         while True:
