@@ -76,7 +76,7 @@ def predict_network(rows: int, tokens: int, labels: int = 5) -> float:
 
 
 def curves(ranges: dict[str, tuple[int, ...]], place: Path) -> Iterator[tuple[str, str, int, tuple, int | None]]:
-    """All points, the longest last: what grows, the work, how much, the function with its arguments, and the threads."""
+    """All points, the longest last: what grows, the work, how much, the function with its arguments and the threads."""
     for tokens in ranges["tokens"]:
         count = max(16, 4096 // tokens)
         yield "tokens", "train", tokens, (train_network, count, tokens), None
