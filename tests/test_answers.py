@@ -334,7 +334,7 @@ def test_a_text_a_line(tiny, end, encoding):
         ([], "which column holds the texts?"),
         (["--lines", "--text", "a", "--text", "b"], "lines hold one text each"),
         (["--lines", "--keep", "id"], "has no column 'id'"),
-        (["--lines", "--sheet", "a"], "is no Excel file"),
+        (["--lines", "--sheet", "a"], "is not an Excel file"),
     ],
 )
 def test_a_call_that_cannot_be_meant_is_told(tiny, tmp_path, more, expected):

@@ -5,7 +5,6 @@ import math
 import re
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -232,14 +231,10 @@ def test_a_point_has_the_memory_of_its_own_process_and_a_killed_one_is_told():
     assert points.point(measure.time.sleep, 60, patience=0.5)["note"] == "stopped after 0.5 seconds"
 
 
-def wait_long() -> None:
-    print("here", flush=True)
-    time.sleep(600)
-
-
 def test_a_point_ends_with_a_benchmark_that_is_killed():
     """Its output is closed only when the last process that writes to it is gone."""
-    code = "from benchmarks import points\nfrom tests.test_benchmarks import wait_long\npoints.point(wait_long)"
+    work = "import time; print('here', flush=True); time.sleep(600)"
+    code = f"from benchmarks import points; points.LIBRARIES = []; points.point(exec, {work!r})"
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) as benchmark:
         assert benchmark.stdout.readline() == b"here\n"
         benchmark.kill()

@@ -396,7 +396,7 @@ def test_no_path_leaves_the_folder(room):
 
 
 def test_a_token_writes_under_its_own_name_only(room, tmp_path):
-    assert room.ask("GET", "/api/whoami-v2", 403, token="ali:x").json()["error"].startswith("this is no token")
+    assert room.ask("GET", "/api/whoami-v2", 403, token="ali:x").json()["error"].startswith("this is not a token")
     assert "only the example" in room.ask("GET", "/api/whoami-v2", 403, token="name:secret").json()["error"]
     assert "Yelp" in room.ask("GET", "/api/whoami-v2", 403, token="Yelp:secret").json()["error"]
     arabic = room.http.get("/api/whoami-v2", headers={"Authorization": "Bearer مها:secret".encode()})

@@ -133,10 +133,10 @@ def test_what_no_number_is_is_null():
 
 
 WRONG = [
-    (b"", 422, "is no JSON"),
-    (b"{", 422, "is no JSON"),
-    (b"\xff\xfe\x00", 422, "is no JSON"),
-    (b"[" * 4999, 422, "is no JSON"),
+    (b"", 422, "is not JSON"),
+    (b"{", 422, "is not JSON"),
+    (b"\xff\xfe\x00", 422, "is not JSON"),
+    (b"[" * 4999, 422, "is not JSON"),
     (b"[]", 422, "expected an object with texts"),
     (b'{"text": ["Good."]}', 422, "expected an object with texts"),
     (b'{"texts": ["Good."], "treshold": 1}', 422, "unknown field 'treshold'; known: texts, pairs, threshold"),
@@ -429,10 +429,10 @@ def test_a_page_of_another_origin_may_not_ask_unless_it_was_allowed(asked):
 
 @pytest.mark.parametrize("origin", ["example.org", "https://", "https://a.example/path", "ftp://a.example"])
 def test_an_origin_that_is_none_is_told(tiny, origin):
-    with pytest.raises(ValueError, match="is no origin"):
+    with pytest.raises(ValueError, match="is not an origin"):
         check_origins([origin])
     done = CliRunner().invoke(commands, ["serve", tiny, "--origin", origin])
-    assert done.exit_code == 2 and "is no origin" in done.output
+    assert done.exit_code == 2 and "is not an origin" in done.output
 
 
 def test_hosts_that_only_this_machine_reaches():
