@@ -239,8 +239,11 @@ def open_rows(asked: Asked, work: str) -> Rows:
         raise trouble("same_column", given=asked.columns[0])
     named = [] if ALL in asked.keep else asked.keep
     wanted = [*dict.fromkeys((*asked.columns, *named))]
-    with while_reading(asked.table.name, work):
-        table, source = line_rows(asked, work) if asked.lines else open_table(asked.table, wanted, asked.lang, work)
+    if asked.lines:
+        with while_reading(asked.table.name, work):
+            table, source = line_rows(asked, work)
+    else:
+        table, source = open_table(asked.table, wanted, asked.lang, work)
     names = [*(table.columns if isinstance(table, pd.DataFrame) else table.column_names)]
     found = dict(zip(wanted, chosen_columns(names, source | {"columns": wanted}), strict=True))
     first = {name: name for name in names} if ALL in asked.keep else {found[name]: name for name in named}

@@ -416,9 +416,8 @@ def chosen(rows: Dataset | pd.DataFrame, source: dict) -> Dataset | pd.DataFrame
     """
     found, names = check_table(rows, source), source["columns"]
     if len({*found}) < len(found):
-        raise trouble(
-            "same_column", given=next(name for name, one in zip(names, found, strict=True) if found.count(one) > 1)
-        )
+        twice = [name for name, one in zip(names, found, strict=True) if found.count(one) > 1]
+        raise trouble("same_column", given=twice[0])
     if isinstance(rows, pd.DataFrame):
         return rows[found].set_axis(names, axis=1)
     return rows.select_columns(found).rename_columns(dict(zip(found, names, strict=True)))
