@@ -25,7 +25,7 @@ from benchmarks.measure import Contestant, missing, report, take_turns
 from benchmarks.predict import answers
 from ftcourse.data import subset, tokenize
 from ftcourse.engine.batches import pad_rows, token_batches
-from ftcourse.engine.methods import more_epochs
+from ftcourse.engine.methods import more_steps
 from ftcourse.engine.models import start_model
 from ftcourse.engine.precision import choose_precision
 from ftcourse.finetune import default_config
@@ -65,7 +65,7 @@ class FewTask:
 def tuned(rows: Dataset, names: list[str], seed: int, config: TrainConfig | None = None) -> Callable[[], Classifier]:
     """All weights of the kit's encoder, with the settings that `finetune` takes by itself, or with others."""
     network, tokenizer = start_model(Kit().model("encoder"), names, seed)
-    config = config or more_epochs(default_config(None), len(rows))
+    config = config or more_steps(default_config(None), len(rows))
     data, collate = tokenize(rows, tokenizer), DataCollatorWithPadding(tokenizer)
     choose_precision(network, data, collate, config)
 

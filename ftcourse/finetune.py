@@ -22,7 +22,7 @@ from .data import tokenize
 from .engine.calls import call_of, check_call, in_its_language, plain
 from .engine.cleaning import Prepared, joined_texts, prepare
 from .engine.folders import claim_run, work_folder
-from .engine.methods import Learner, more_epochs, suited
+from .engine.methods import Learner, more_steps, suited
 from .engine.models import save_all, start_model
 from .engine.options import options_of
 from .engine.problems import Way, way_for
@@ -146,7 +146,7 @@ def finetune(
         if not (folder / "report.json").exists():
             prepared = prepare(table, columns, lang, validation, plan.seed, work, options.problem(label), options.group)
             watch.lap("read")
-            plan = plan if config or "epochs" in changes else more_epochs(plan, len(prepared.train))
+            plan = plan if config else more_steps(plan, len(prepared.train), options.method, changes)
             way = way_for(prepared, Way(accuracy_f1, baseline_answers, measure), metrics, judge)
             baselines = way.baselines(prepared, lang, plan.seed)
             watch.lap("baselines")

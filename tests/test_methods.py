@@ -34,7 +34,7 @@ from typer.testing import CliRunner
 from ftcourse import cli
 from ftcourse.engine import adapters, methods
 from ftcourse.engine.adapters import ADAPTER, ADAPTER_CONFIG, HEAD, Adapter, frozen_hash, new_parts, with_lora
-from ftcourse.engine.methods import PLANS, head_over
+from ftcourse.engine.methods import FEW, PLANS, head_over, more_steps
 from ftcourse.engine.models import load_classifier, start_model
 from ftcourse.engine.report import load_report
 from ftcourse.finetune import default_config, finetune
@@ -388,6 +388,30 @@ def test_a_wrong_call_says_what_is_wrong(tiny, frame, tmp_path, options, said):
 def test_each_method_has_a_configuration_of_its_own():
     assert default_config(None).lr == 3e-4 and default_config(None, "head").epochs == PLANS["head"]["epochs"]
     assert default_config("name", "lora").lr > default_config("name").lr
+
+
+@pytest.mark.parametrize(
+    ("rows", "method", "named", "expected"),
+    [
+        (FEW, "full", [], (3, 16, 3e-4)),
+        (FEW - 1, "full", [], (10, 4, 0.75e-4)),
+        (FEW - 1, "lora", ["seed"], (10, 4, 0.75e-4)),
+        (FEW - 1, "full", ["epochs"], (3, 4, 0.75e-4)),
+        (FEW - 1, "full", ["lr"], (10, 16, 3e-4)),
+        (FEW - 1, "full", ["batch_size", "epochs"], (3, 16, 3e-4)),
+        (FEW - 1, "head", [], (3, 16, 3e-4)),
+    ],
+)
+def test_few_rows_get_more_and_smaller_steps_but_what_was_named_stays(rows, method, named, expected):
+    plan = more_steps(TrainConfig(epochs=3, batch_size=16, lr=3e-4), rows, method, named)
+    assert (plan.epochs, plan.batch_size, pytest.approx(plan.lr)) == expected
+
+
+def test_what_a_call_names_stays_with_few_rows(tiny, frame, tmp_path):
+    assert len(frame) < FEW
+    call(frame, tmp_path / "out", tiny, config=None, epochs=1)
+    said = load_report(tmp_path / "out").setting
+    assert (said["epochs"], said["batch_size"], said["lr"]) == (1, 4, default_config(tiny).lr / 4)
 
 
 def test_parts_without_weights_are_saved_with_the_adapter(tmp_path):

@@ -1,7 +1,7 @@
 """How much of a model is trained: all of it, its head over vectors that were made once, or LoRA's thin matrices."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,7 @@ LORA_LR = 10  # times the learning rate for all weights
 RIVAL_EPOCHS = 3  # with fewer, a head beside the training of all weights would take more than a seventh of its time
 RIVAL_BYTES = 2**29  # the most memory that vectors of all rows may take, so that there is a head beside it
 CHUNK = 1024  # rows whose vectors are kept in one file
-PASSES = 9  # what the training of all weights takes in runs of the body: three epochs of one forward, twice that back
+PASSES = 3  # what an epoch of training all weights takes in runs of the body: one forward, twice that back
 
 
 def suited(config, method: str):
@@ -44,17 +44,34 @@ def suited(config, method: str):
     return replace(config, lr=LORA_LR * config.lr) if method == "lora" else replace(config, **PLANS.get(method, {}))
 
 
-FEW, MORE_EPOCHS = 150, 10  # with fewer rows, three epochs are too few steps to learn from all of them
+EPOCHS = 3
+FEW, MORE_EPOCHS, FEWER_AT_ONCE = 150, 10, 4  # three epochs of few rows are too few steps to learn from all of them
 
 
-def more_epochs(config, rows: int):
-    """The same configuration or, for few rows, one with more epochs.
+def usual_epochs(rows: int) -> int:
+    """How often the training of all weights goes through so many rows, where nothing else is asked for.
 
-    >>> from ftcourse.loop import TrainConfig
-    >>> more_epochs(TrainConfig(epochs=3), 100).epochs, more_epochs(TrainConfig(epochs=3), 1000).epochs
+    >>> usual_epochs(100), usual_epochs(1000)
     (10, 3)
     """
-    return replace(config, epochs=max(config.epochs, MORE_EPOCHS)) if rows < FEW else config
+    return MORE_EPOCHS if rows < FEW else EPOCHS
+
+
+def more_steps(config, rows: int, method: str = "full", named: Collection[str] = ()):
+    """The same configuration or, for few rows, one with more and smaller steps: the learning rate shrinks as the batch
+    does (https://arxiv.org/abs/1706.02677). What was `named` stays; a head alone has a plan of its own.
+
+    >>> from ftcourse.loop import TrainConfig
+    >>> plan = more_steps(TrainConfig(epochs=3, batch_size=16, lr=4e-4), 100)
+    >>> plan.epochs, plan.batch_size, plan.lr
+    (10, 4, 0.0001)
+    """
+    if rows >= FEW or method == "head":
+        return config
+    changes = {} if "epochs" in named else {"epochs": usual_epochs(rows)}
+    if not {"batch_size", "lr"} & {*named}:
+        changes |= {"batch_size": FEWER_AT_ONCE, "lr": config.lr * FEWER_AT_ONCE / config.batch_size}
+    return replace(config, **changes)
 
 
 def weighty_layers(model: PreTrainedModel, parts: Sequence[str]) -> list[torch.nn.Module]:
@@ -345,7 +362,8 @@ class Learner:
             facts |= {"seconds": self.seconds["head"], "scores": found["scores"]["head"], "verdict": found["verdict"]}
             facts |= {"right": found["right"], "closer": found.get("closer", {})}
         if "vectors" in self.seconds:
-            facts["times"] = PASSES * self.seconds["vectors"] / (self.seconds["vectors"] + facts["train"])
+            whole = PASSES * usual_epochs(len(prepared.train)) * self.seconds["vectors"]
+            facts["times"] = whole / (self.seconds["vectors"] + facts["train"])
         if self.adapter:
             base = self.adapter.base
             facts |= {"trained": self.adapter.trained, "all": self.adapter.all}
