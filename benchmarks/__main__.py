@@ -3,6 +3,7 @@ Each of several has a process of its own, so that none disturbs another; then th
 
 import argparse
 import gc
+import os
 import subprocess
 import sys
 import time
@@ -65,6 +66,8 @@ def main(arguments: list[str] | None = None) -> None:
     help_text = f"all, long, or some of {', '.join(known)}"
     parser.add_argument("names", nargs="+", choices=[*known, "all", "long"], metavar="NAME", help=help_text)
     names = parser.parse_args(arguments).names
+    if threads := os.environ.get("OMP_NUM_THREADS"):
+        print(f"OMP_NUM_THREADS is {threads}: the bars are set for all cores; unset it to measure these", flush=True)
     groups = {"all": BENCH, "long": LONG}
     for name in names:
         if name in groups:

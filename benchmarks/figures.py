@@ -185,8 +185,8 @@ def few_rows(results: dict) -> list[dict]:
 
 
 def few(results: dict) -> str:
-    """Seconds and accuracy with few labels, as a table."""
-    lines = []
+    """Seconds and accuracy with few labels, as a table, under a line about date and machine of their own."""
+    lines, sources = [], {name: results[name] for name in ("few", "few_long") if name in results}
     for row in few_rows(results):
         if "note" in row:
             lines.append([row["name"], row["note"].split(":")[0], "", "", ""])
@@ -196,7 +196,8 @@ def few(results: dict) -> str:
         spread = f"{min(scores):.1f} to {max(scores):.1f}"
         lines.append([row["name"], f"{row['seconds']:.3g}", f"{100 * row['accuracy']:.1f}", spread, points])
     heads = ["method", "seconds", "accuracy, %", "of the seeds", "full tuning is better by, points"]
-    return markdown(heads, lines) + "\n\n![Seconds of training against accuracy, a point a method](few.svg)"
+    picture = "![Seconds of training against accuracy, a point a method](few.svg)"
+    return f"{where(sources)}\n\n{markdown(heads, lines)}\n\n{picture}"
 
 
 def growth_points(results: dict) -> dict[str, list[dict]]:
