@@ -259,10 +259,10 @@ def test_a_model_and_a_tokenizer_arrive_as_they_were(tmp_path):
     model.base_model.requires_grad_(False)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     there, words = carried(model), carried(tokenizer)
-    inputs = words(["good food"], return_tensors="pt")
-    assert torch.equal(
-        there.eval()(**inputs).logits, model.eval()(**tokenizer(["good food"], return_tensors="pt")).logits
-    )
+    inputs, weights = words(["good food"], return_tensors="pt"), there.state_dict()
+    assert torch.equal(inputs["input_ids"], tokenizer(["good food"], return_tensors="pt")["input_ids"])
+    assert all(torch.equal(weights[name], weight) for name, weight in model.state_dict().items()) and weights
+    torch.testing.assert_close(there.eval()(**inputs).logits, model.eval()(**inputs).logits)
     assert [w.requires_grad for w in there.parameters()] == [w.requires_grad for w in model.parameters()]
     assert carried(model, {"model": model}) is model  # the very model of the chapter is known again
 

@@ -72,8 +72,11 @@ def test_a_callback_sees_the_whole_model(tmp_path):
 
     def callback(model, _):
         model.save_pretrained(tmp_path)
-        seen.append(BertForSequenceClassification.from_pretrained(tmp_path)(torch.tensor([[150, 199]])).logits)
-        assert torch.equal(seen[-1], model.eval()(torch.tensor([[150, 199]])).logits)
+        saved, tokens = BertForSequenceClassification.from_pretrained(tmp_path), torch.tensor([[150, 199]])
+        weights = saved.state_dict()
+        assert all(torch.equal(weights[name], weight) for name, weight in model.state_dict().items()) and weights
+        seen.append(saved(tokens).logits)
+        torch.testing.assert_close(seen[-1], model.eval()(tokens).logits)
 
     model = bert()
     train(model, rows(), collate=COLLATE, config=TrainConfig(epochs=2, lr=1e-2), callbacks=[callback])
