@@ -114,6 +114,15 @@ def figure_cells(results: dict, figure: Figure) -> list[str]:
     return [figure.what, figure.promised, numbers[0], f"{numbers[1]} to {numbers[2]}", verdict(row, figure)]
 
 
+def digits_of(seconds: float) -> str:
+    """Seconds with three digits; from a thousand on with all.
+
+    >>> digits_of(0.58749), digits_of(2003.15)
+    ('0.587', '2,003')
+    """
+    return f"{seconds:,.0f}" if seconds >= 1000 else f"{seconds:.3g}"
+
+
 def markdown(heads: list[str], lines: list[list[str]]) -> str:
     """A table in Markdown.
 
@@ -172,7 +181,7 @@ def peer_cells(row: dict, scored: bool) -> list[str]:
     if "note" in row:
         return [row["name"], row["note"].split(":")[0], "", *more]
     ratio = f"{row['ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f})" if "ratio" in row else ""
-    return [row["name"], f"{row['seconds']:.3g}", "1" if row.get("low") == row.get("high") == 1 else ratio, *more]
+    return [row["name"], digits_of(row["seconds"]), "1" if row.get("low") == row.get("high") == 1 else ratio, *more]
 
 
 def few_rows(results: dict) -> list[dict]:
@@ -194,7 +203,7 @@ def few(results: dict) -> str:
         scores = [100 * run["accuracy"] for run in row["runs"]]
         points = f"{row['points']:+.1f} ({row['low']:+.1f} to {row['high']:+.1f})" if row.get("points") else ""
         spread = f"{min(scores):.1f} to {max(scores):.1f}"
-        lines.append([row["name"], f"{row['seconds']:.3g}", f"{100 * row['accuracy']:.1f}", spread, points])
+        lines.append([row["name"], digits_of(row["seconds"]), f"{100 * row['accuracy']:.1f}", spread, points])
     heads = ["method", "seconds", "accuracy, %", "of the seeds", "full tuning is better by, points"]
     picture = "![Seconds of training against accuracy, a point a method](few.svg)"
     return f"{where(sources)}\n\n{markdown(heads, lines)}\n\n{picture}"
@@ -236,7 +245,7 @@ def growth(results: dict) -> str:
         lines = []
         for amount in sorted({row["amount"] for row in points[axis]}):
             rows = [by.get((work, amount), {}) for work in works]
-            seconds = [f"{row['seconds']:.3g}" if "seconds" in row else row.get("note", "") for row in rows]
+            seconds = [digits_of(row["seconds"]) if "seconds" in row else row.get("note", "") for row in rows]
             peaks = [f"{row['megabytes']:,.0f}" if "megabytes" in row else "" for row in rows if memory]
             lines.append([f"{amount:,}", *seconds, *peaks])
         tables.append(markdown(heads, lines))
