@@ -26,15 +26,11 @@ from ftcourse.engine.checkpoint import Checkpoints, read_checkpoint
 from ftcourse.engine.folders import claim_folder
 from ftcourse.engine.run import begun
 from ftcourse.loop import History, TrainConfig, evaluate, train
+from tests.tiny import same_weights
 from tests.victim import main, run
 from tools.settings import ROOT
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-
-
-def same(first, second) -> bool:
-    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
-    return all(torch.equal(one, other) for one, other in pairs)
 
 
 def stop_saving_after(monkeypatch, calls: int, error: BaseException) -> None:
@@ -103,7 +99,7 @@ def test_stopped_after_any_step_the_history_is_the_same_too(whole, tmp_path, mon
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "run", sampling="random")
     resumed, found = run(tmp_path / "run", resume=True, sampling="random")
-    assert same(model, resumed)
+    assert same_weights(model, resumed)
     assert (found.losses, found.lrs, found.metrics, found.steps) == (
         history.losses,
         history.lrs,
@@ -139,7 +135,7 @@ def test_a_checkpoint_of_before_with_its_losses_in_the_header_is_gone_on_from(wh
     assert state["losses"] and state["history"]["losses"]
     checkpoint.write_checkpoint(path, tensors, state)
     resumed, found = run(folder, resume=True, sampling="random")
-    assert same(model, resumed) and (found.losses, found.lrs) == (history.losses, history.lrs)
+    assert same_weights(model, resumed) and (found.losses, found.lrs) == (history.losses, history.lrs)
 
 
 @pytest.mark.parametrize("calls", [0, 1, 7])
@@ -153,7 +149,7 @@ def test_a_write_that_fails_ends_in_one_line_and_the_last_checkpoint_is_good(who
             run(folder, sampling="random")
     assert "\n" not in str(error.value)
     assert [path.suffix for path in folder.iterdir()] == [".safetensors"] * min(calls, 2)
-    assert same(run(folder, resume=True, sampling="random")[0], whole["random"][0])
+    assert same_weights(run(folder, resume=True, sampling="random")[0], whole["random"][0])
 
 
 def test_a_real_limit_on_the_size_of_files_ends_in_one_line(tmp_path):
@@ -205,7 +201,7 @@ def test_a_truncated_checkpoint_is_named_and_the_one_before_is_taken(whole, tmp_
     damaged.write_bytes(damaged.read_bytes()[:left])
     with pytest.warns(UserWarning, match=f"{damaged.name}' is damaged: .*; going on from 'checkpoint-00000008"):
         resumed, _ = run(folder, resume=True, sampling="random")
-    assert same(resumed, whole["random"][0])
+    assert same_weights(resumed, whole["random"][0])
 
 
 def test_where_all_checkpoints_are_damaged_the_message_says_so(tmp_path):
@@ -220,7 +216,7 @@ def test_where_all_checkpoints_are_damaged_the_message_says_so(tmp_path):
 def test_a_finished_training_is_not_trained_on(whole, tmp_path):
     run(tmp_path / "run", sampling="random")
     model, history = run(tmp_path / "run", resume=True, sampling="random")
-    assert same(model, whole["random"][0]) and len(history.steps) == 3
+    assert same_weights(model, whole["random"][0]) and len(history.steps) == 3
 
 
 @pytest.mark.parametrize(("name", "value"), [("lr", 0.02), ("batch_size", 4), ("seed", 1), ("epochs", 4)])
@@ -311,7 +307,7 @@ def test_a_metric_that_fails_does_not_cost_the_epoch(tmp_path, fails):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint-00000004.safetensors"]
     resumed, history = small_run(tmp_path / "run", start, metrics=lambda _: {"f1": np.float32(0.5)}, resume=True)
     small_run(tmp_path / "whole", whole)
-    assert same(resumed, whole) and [scores["f1"] for scores in history.metrics] == [0.5, 0.5]
+    assert same_weights(resumed, whole) and [scores["f1"] for scores in history.metrics] == [0.5, 0.5]
 
 
 def test_rows_without_labels_that_count_change_nothing():

@@ -30,7 +30,7 @@ from ftcourse.inference import Predictor
 from ftcourse.loop import TrainConfig, evaluate, train
 from ftcourse.service.app import pairs_of
 from tests.test_processes import finished, launch
-from tests.tiny import FAST, tiny_checkpoint
+from tests.tiny import FAST, same_weights, tiny_checkpoint
 from tests.victim import run, tiny_data, tiny_model
 
 COLUMNS = ["review", "stars"]
@@ -55,10 +55,6 @@ def ask(*words: object, code: int = 0) -> str:
     result = CliRunner().invoke(app, [str(word) for word in words])
     assert result.exit_code == code, (result.output, result.exception)
     return result.output
-
-
-def equal(one, other) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
 
 
 # Near-doubles
@@ -390,8 +386,8 @@ def test_the_best_epoch_is_put_back(wavy, tmp_path):
     losses = [scores["loss"] for scores in history.metrics]
     assert losses.index(min(losses)) == 2 and len(losses) == 4 and loss_of(model) == pytest.approx(min(losses))
     assert loss_of(run(None, **WAVY)[0]) == pytest.approx(losses[-1])
-    assert equal(model, run(tmp_path / "run", keep="best", **WAVY)[0])
-    assert equal(model, run(tmp_path / "run", True, keep="best", **WAVY)[0])
+    assert same_weights(model, run(tmp_path / "run", keep="best", **WAVY)[0])
+    assert same_weights(model, run(tmp_path / "run", True, keep="best", **WAVY)[0])
 
 
 @pytest.mark.parametrize(
@@ -412,7 +408,7 @@ def test_the_best_epoch_outlasts_a_stop(wavy, tmp_path, monkeypatch, stop):
         run(tmp_path / "run", keep="best", save_steps=4, **WAVY)
     monkeypatch.undo()
     model, history = run(tmp_path / "run", True, keep="best", save_steps=4, **WAVY)
-    assert equal(model, wavy[0]) and history.metrics == wavy[1].metrics
+    assert same_weights(model, wavy[0]) and history.metrics == wavy[1].metrics
     assert len([*(tmp_path / "run").glob("best-*")]) <= 2
 
 
@@ -421,7 +417,7 @@ def test_weights_go_back_with_a_damaged_checkpoint(wavy, tmp_path):
     newest = max((tmp_path / "run").glob("checkpoint-*"))
     newest.write_bytes(newest.read_bytes()[:100])
     with pytest.warns(UserWarning, match="is damaged"):
-        assert equal(wavy[0], run(tmp_path / "run", True, keep="best", **WAVY)[0])
+        assert same_weights(wavy[0], run(tmp_path / "run", True, keep="best", **WAVY)[0])
 
 
 def test_patience_ends_a_training():

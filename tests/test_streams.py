@@ -23,7 +23,7 @@ from ftcourse.engine.problems import few_rows
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig, train
 from tests.rows import plain_texts, rows_of, write_csv
-from tests.tiny import tiny_checkpoint
+from tests.tiny import same_weights, tiny_checkpoint
 
 TOKENIZER = AutoTokenizer.from_pretrained(Kit().model("encoder"))
 COLLATE = DataCollatorWithPadding(TOKENIZER)
@@ -48,11 +48,6 @@ def data() -> Dataset:
 def small_buffer(monkeypatch):
     """Buffers of 64 rows, so that 300 rows fill several."""
     monkeypatch.setattr(streams, "BUFFER", 64)
-
-
-def same_weights(first: torch.nn.Module, second: torch.nn.Module) -> bool:
-    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
-    return all(torch.equal(one, other) for one, other in pairs)
 
 
 def stop_at(step: int):

@@ -20,6 +20,7 @@ from ftcourse.engine.optimizers import limit_norm
 from ftcourse.engine.vocabulary import MOST_ROWS, Vocabulary, tokens_of, vocabulary_of
 from ftcourse.kit import Kit
 from ftcourse.loop import TrainConfig, evaluate, train
+from tests.tiny import same_weights
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "num_labels": 3}
 COLLATE = DataCollatorWithPadding(load_tokenizer(Kit().model("encoder")))
@@ -73,8 +74,7 @@ def test_a_callback_sees_the_whole_model(tmp_path):
     def callback(model, _):
         model.save_pretrained(tmp_path)
         saved, tokens = BertForSequenceClassification.from_pretrained(tmp_path), torch.tensor([[150, 199]])
-        weights = saved.state_dict()
-        assert all(torch.equal(weights[name], weight) for name, weight in model.state_dict().items()) and weights
+        assert same_weights(saved, model)
         seen.append(saved(tokens).logits)
         torch.testing.assert_close(seen[-1], model.eval()(tokens).logits)
 

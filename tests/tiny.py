@@ -17,6 +17,12 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def same_weights(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    """Whether two models have the same weights, bit by bit, under the same names."""
+    one, other = first.state_dict(), second.state_dict()
+    return bool(one) and one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
 FAST = TrainConfig(epochs=1, batch_size=64, lr=5e-3)
 
 

@@ -44,17 +44,8 @@ def suited(config, method: str):
     return replace(config, lr=LORA_LR * config.lr) if method == "lora" else replace(config, **PLANS.get(method, {}))
 
 
-EPOCHS = 3
+EPOCHS = 3  # as in chapter 08's `default_config`
 FEW, MORE_EPOCHS, FEWER_AT_ONCE = 150, 10, 4  # three epochs of few rows are too few steps to learn from all of them
-
-
-def usual_epochs(rows: int) -> int:
-    """How often the training of all weights goes through so many rows, where nothing else is asked for.
-
-    >>> usual_epochs(100), usual_epochs(1000)
-    (10, 3)
-    """
-    return MORE_EPOCHS if rows < FEW else EPOCHS
 
 
 def more_steps(config, rows: int, method: str = "full", named: Collection[str] = ()):
@@ -68,7 +59,7 @@ def more_steps(config, rows: int, method: str = "full", named: Collection[str] =
     """
     if rows >= FEW or method == "head":
         return config
-    changes = {} if "epochs" in named else {"epochs": usual_epochs(rows)}
+    changes = {} if "epochs" in named else {"epochs": MORE_EPOCHS}
     if not {"batch_size", "lr"} & {*named}:
         changes |= {"batch_size": FEWER_AT_ONCE, "lr": config.lr * FEWER_AT_ONCE / config.batch_size}
     return replace(config, **changes)
@@ -362,7 +353,8 @@ class Learner:
             facts |= {"seconds": self.seconds["head"], "scores": found["scores"]["head"], "verdict": found["verdict"]}
             facts |= {"right": found["right"], "closer": found.get("closer", {})}
         if "vectors" in self.seconds:
-            whole = PASSES * usual_epochs(len(prepared.train)) * self.seconds["vectors"]
+            epochs = MORE_EPOCHS if len(prepared.train) < FEW else EPOCHS
+            whole = PASSES * epochs * self.seconds["vectors"]
             facts["times"] = whole / (self.seconds["vectors"] + facts["train"])
         if self.adapter:
             base = self.adapter.base
