@@ -14,6 +14,7 @@ from datasets import Dataset
 from transformers import DataCollatorForSeq2Seq, PreTrainedModel, PreTrainedTokenizerBase
 
 from .engine.checks import check_number
+from .engine.messages import trouble
 from .engine.talk import check_pairs
 from .loop import evaluate
 
@@ -93,7 +94,8 @@ def encode_replies(
 ) -> Dataset:
     """Each row's `review` and `reply` as one row of tokens; the label of every token outside the reply is -100.
 
-    Raises `ValueError` for a row without a review or a reply.
+    Rows are cut to `max_length` tokens. Raises `ValueError` for a row without a review or a reply, and for one in which
+    nothing is left of the reply.
 
     >>> from ftcourse.engine.talk import chat_tokenizer
     >>> from ftcourse.kit import Kit
@@ -103,11 +105,13 @@ def encode_replies(
     (True, -100)
     """
     found = []
-    for row in check_pairs(rows):
+    for number, row in enumerate(check_pairs(rows)):
         asked = [{"role": "system", "content": system}, {"role": "user", "content": row["review"]}]
         told = [*asked, {"role": "assistant", "content": row["reply"]}]
         prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=True)["input_ids"]
         whole = tokenizer.apply_chat_template(told, return_dict=True)["input_ids"]
+        if len(prompt) >= max_length:
+            raise trouble("long_pair", number=number, length=len(prompt), most=max_length)
         labels = [-100] * len(prompt) + whole[len(prompt) :]
         found.append({"input_ids": whole[:max_length], "labels": labels[:max_length]})
     return Dataset.from_list(found)

@@ -16,6 +16,7 @@ from .engine.checks import as_texts, check_number
 from .engine.columns import check_columns, check_dataset, check_length, text_columns
 from .engine.messages import trouble
 from .engine.tables import read_table
+from .engine.tokenizing import cut_off
 
 # %% ../nbs/en/03_data.ipynb #subset-code
 def subset(dataset: Dataset, size: int, seed: int = 42) -> Dataset:
@@ -54,7 +55,7 @@ def tokenize(
 
     def encode(batch: dict[str, list], rows: list[int]) -> dict[str, list]:
         texts = [as_texts(batch[name], f"dataset[{name!r}]", first=rows[0]) for name in names]
-        return tokenizer(*texts, truncation=True, max_length=max_length)
+        return cut_off([*zip(*texts, strict=True)] if len(names) == 2 else texts[0], tokenizer, max_length)
 
     dropped = sorted({*names, *text_columns(dataset)})
     tokenized = dataset.with_format(None).map(encode, batched=True, with_indices=True, remove_columns=dropped)

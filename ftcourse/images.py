@@ -16,7 +16,7 @@ from transformers import AutoModelForImageClassification, BaseImageProcessor, Pr
 
 from .engine.checks import check_names
 from .engine.columns import check_images
-from .engine.images import read_image
+from .engine.images import read_image, to_rgb
 from .engine.loading import loading
 from .engine.messages import trouble
 
@@ -78,14 +78,14 @@ def encode_images(dataset: Dataset, processor: BaseImageProcessor) -> Dataset:
     check_images(dataset)
 
     def encode(rows):
-        images = [image.convert("RGB") for image in rows["image"]]
+        images = [to_rgb(image) for image in rows["image"]]
         return {**processor(images, return_tensors="pt"), "labels": rows["label"]}
 
     return dataset.with_transform(encode)
 
 # %% ../nbs/en/12_images.ipynb #classifier
 def image_classifier(name_or_path: str, labels: Sequence[str]) -> PreTrainedModel:
-    """A pretrained body for images with a new head for the labels; label 0 gets the first name.
+    """A pretrained body for images with a new head for the labels; label 0 gets the first name. In 32 bits.
 
     Raises `ValueError` for labels that are not two or more different names.
 
@@ -95,6 +95,7 @@ def image_classifier(name_or_path: str, labels: Sequence[str]) -> PreTrainedMode
     """
     id2label = dict(enumerate(check_names(labels)))
     label2id = {label: number for number, label in id2label.items()}
-    names = {"id2label": id2label, "label2id": label2id}
+    options = {"id2label": id2label, "label2id": label2id, "ignore_mismatched_sizes": True}
+    options |= {"dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False}
     with loading(name_or_path):
-        return AutoModelForImageClassification.from_pretrained(name_or_path, **names, ignore_mismatched_sizes=True)
+        return AutoModelForImageClassification.from_pretrained(name_or_path, **options)

@@ -32,7 +32,7 @@ def waveforms(rows: Iterable[dict]) -> Iterator[np.ndarray]:
     dtype('float32')
     """
     for row in rows:
-        yield read_audio(row["audio"]["bytes"])
+        yield read_audio(row["audio"]["bytes"] or row["audio"]["path"])
 
 # %% ../nbs/en/11_sound.ipynb #spectrogram-def
 def spectrogram(waveform: np.ndarray, sampling_rate: int = 16_000) -> np.ndarray:
@@ -103,7 +103,7 @@ def word_error_rate(said: Sequence[str], heard: Sequence[str], split: Callable[[
 
 # %% ../nbs/en/11_sound.ipynb #classifier-def
 def sound_classifier(name_or_path: str, labels: Sequence[str]) -> PreTrainedModel:
-    """A pretrained body for sounds with a new head for the labels; label 0 gets the first name.
+    """A pretrained body for sounds with a new head for the labels; label 0 gets the first name. In 32 bits.
 
     Raises `ValueError` for labels that are not two or more different names.
 
@@ -112,9 +112,11 @@ def sound_classifier(name_or_path: str, labels: Sequence[str]) -> PreTrainedMode
     {0: 'on', 1: 'off'}
     """
     id2label = dict(enumerate(check_names(labels)))
-    names = {"id2label": id2label, "label2id": {label: number for number, label in id2label.items()}}
+    label2id = {label: number for number, label in id2label.items()}
+    options = {"id2label": id2label, "label2id": label2id, "ignore_mismatched_sizes": True}
+    options |= {"dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False}
     with loading(name_or_path):
-        return AutoModelForAudioClassification.from_pretrained(name_or_path, **names, ignore_mismatched_sizes=True)
+        return AutoModelForAudioClassification.from_pretrained(name_or_path, **options)
 
 # %% ../nbs/en/11_sound.ipynb #encode-def
 def encode_audio(

@@ -69,6 +69,10 @@ def test_the_labels_are_those_of_the_reply(tokenizer):
         ([], "there are no pairs"),
         ([{"review": "Good.", "reply": "Thanks."}, {"review": "Cold soup."}], "row 1 has no text in 'reply'"),
         ([{"review": None, "reply": "Thanks."}], "row 0 has no text in 'review'"),
+        (
+            [{"review": "Cold soup. " * 99, "reply": "Sorry."}],
+            r"row 0 .* have \d+ tokens, and at most 128 are read, so nothing is left of the reply",
+        ),
     ],
 )
 def test_pairs_that_are_none_are_named(tokenizer, rows, said):

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from transformers import BertConfig, BertForSequenceClassification, default_data_collator
 
 from ftcourse.engine import checkpoint
-from ftcourse.engine.checkpoint import Checkpoints, read_checkpoint
+from ftcourse.engine.checkpoint import Checkpoints, random_state, read_checkpoint, set_random_state
 from ftcourse.engine.folders import claim_folder
 from ftcourse.engine.run import begun
 from ftcourse.loop import History, TrainConfig, evaluate, train
@@ -319,3 +319,11 @@ def test_rows_without_labels_that_count_change_nothing():
     assert losses[0] == pytest.approx(losses[1]) and math.isfinite(losses[0])
     config = TrainConfig(epochs=1, batch_size=1, accumulation=2)
     assert all(math.isfinite(loss) for loss in train(model, rows, collate=default_data_collator, config=config).losses)
+
+
+def test_random_states_of_more_graphics_cards_than_are_here_are_put_back(monkeypatch):
+    put = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, card: put.append((card, state.tolist())))
+    set_random_state(random_state() | {"cuda": [[1, 2], [3, 4]]})
+    assert put == [(0, [1, 2])]

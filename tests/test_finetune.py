@@ -1,9 +1,11 @@
 """From tables of all kinds to a model, a report, and messages that say what is wrong."""
 
 import codecs
+import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,18 +16,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
 from huggingface_hub import constants
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, EvalPrediction, pipeline
 
 from ftcourse import finetune as chapter
 from ftcourse.engine.answers import Asked, open_rows
-from ftcourse.engine.cleaning import label_order, prepare, row_keys, sort_rows
+from ftcourse.engine.cleaning import check_letters, label_order, prepare, row_keys, sort_rows
 from ftcourse.engine.encodings import find_encoding
-from ftcourse.engine.folders import MARK
+from ftcourse.engine.folders import MARK, work_folder
 from ftcourse.engine.hub import OFFLINE_SWITCHES, not_waiting
 from ftcourse.engine.metrics import best_metric
 from ftcourse.engine.models import start_model
+from ftcourse.engine.progress import in_terminal, watched
 from ftcourse.engine.report import load_report
 from ftcourse.engine.tables import TableFile
 from ftcourse.inference import Predictor
@@ -452,6 +455,11 @@ def bad_tables(tmp_path, frame) -> dict:
         ),
         "all texts missing": (frame.assign(review=None), {}, "no row of 'table' can be used .no text: 40.; check"),
         "all labels missing": (frame.assign(stars=None), {}, "no row of 'table' can be used .no label: 40."),
+        "all texts alike": (
+            frame.assign(review="the same", stars="x"),
+            {},
+            "no row of 'table' can be used .an earlier row has the same text and label: 39",
+        ),
         "one label": (frame.assign(stars="x"), {}, "all usable rows of 'table' have the label 'x'; expected two"),
         "ids as labels": (frame, {"label": "id"}, "most labels in the column 'id' of 'table' occur only once"),
         "validation 0": (frame, {"validation": 0.0}, "validation is 0.0; expected a share of the rows above 0"),
@@ -584,6 +592,8 @@ def test_a_call_that_trained_nothing_does_not_bind_the_next(call, frame, monkeyp
 def test_numbers_of_numpy_are_numbers(call, frame, tmp_path):
     call(frame, config=TrainConfig(epochs=np.int64(1), batch_size=64, lr=np.float32(5e-3)), validation=np.float64(0.1))
     assert load_report(tmp_path / "out").setting["epochs"] == 1
+    call(frame, output_dir=tmp_path / "long", validation=np.float32(0.25), max_length=np.int64(32), windows=np.True_)
+    assert json.loads((tmp_path / "long" / MARK).read_text())["max_length"] == 32
 
 
 def error(found: EvalPrediction) -> dict[str, float]:
@@ -635,3 +645,48 @@ def test_a_tokenizer_that_cannot_pad_is_refused():
     tokenizer.pad_token = None
     with pytest.raises(ValueError, match="the tokenizer cannot pad"):
         Predictor(classifier(writer, ["a", "b"]), tokenizer)
+
+
+def test_a_report_reaches_an_output_that_has_not_its_letters(call, frame, tmp_path, monkeypatch):
+    """As on Windows, where a script writes into a file in the encoding of its country."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252", write_through=True))
+    assert call(frame, lang="ar").predict(["good"]).labels
+    assert b"\\u06" in written.getvalue()
+
+
+def test_a_table_may_begin_with_texts_without_letters():
+    source, rest = {"name": "table", "columns": ["review", "stars"]}, ["good"] * 300
+    check_letters(Dataset.from_dict({"text": [f"+{n}" for n in range(100)] + rest}), source)
+    with pytest.raises(ValueError, match="has no letters"):
+        check_letters(Dataset.from_dict({"text": [f"+{n}" for n in range(400)]}), source)
+
+
+def test_without_an_error_output_nobody_is_watching(monkeypatch):
+    """As with `pythonw`."""
+    monkeypatch.setattr(sys, "stderr", None)
+    assert not watched() and not in_terminal()
+
+
+def test_what_cannot_be_taken_away_yet_goes_when_the_program_ends(tmp_path, monkeypatch):
+    late, rmtree = [], shutil.rmtree
+    monkeypatch.setattr("atexit.register", lambda work, *values, **options: late.append((values, options)))
+    with work_folder(tmp_path) as work:
+        (Path(work) / "a.txt").parent.mkdir()
+        (Path(work) / "a.txt").write_text("a")
+        monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    monkeypatch.undo()
+    assert Path(work).exists() and len(late) == 1
+    rmtree(*late[0][0], **late[0][1])
+    assert not Path(work).exists()
+
+
+def test_nothing_is_written_beside_the_data_of_others(frame, tmp_path):
+    data, work = tmp_path / "data", tmp_path / "work"
+    Dataset.from_pandas(frame).save_to_disk(data)
+    before = {path.name for path in data.iterdir()}
+    rows = load_from_disk(data)
+    prepared = prepare(rows, ["review", "stars"], "en", 0.25, 0, str(work), group="id")
+    asked = prepare(frame, ["review", "stars"], "en", 0.25, 0, str(work), group="id")
+    assert rows.cache_files and {path.name for path in data.iterdir()} == before and [*work.glob("map-*/rows.arrow")]
+    assert prepared.train["text"][:] == asked.train["text"][:]

@@ -8,7 +8,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from datasets import load_dataset
+import torch
+from datasets import Dataset, load_dataset
+from datasets import Image as ImageFeature
 from PIL import Image
 from sklearn.datasets import load_digits
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
@@ -16,7 +18,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification, pi
 from ftcourse.engine.assets import ASSETS, export_model
 from ftcourse.engine.images import read_image
 from ftcourse.engine.messages import catalogue, use_language
-from ftcourse.images import encode_images
+from ftcourse.images import encode_images, image_classifier
 from ftcourse.kit import LANGS, Kit
 from kit.cards import RESULTS
 from kit.images import (
@@ -238,3 +240,25 @@ def test_images_to_train_on_without_their_column_are_refused(loaded, model, old,
     rows = loaded["digits", "en"]["test"].rename_column(old, new)
     with pytest.raises(ValueError, match=f"no column '{old}'.*'{new}'.*rename_column"):
         encode_images(rows, model["images"][1])
+
+
+def test_images_to_train_on_are_what_reading_them_gives(tmp_path, model):
+    """Ink on nothing, and shades of sixteen bits."""
+    ink = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    ink.putpixel((3, 3), (0, 0, 0, 255))
+    shades = Image.fromarray(np.linspace(300, 60_000, 64).astype(np.uint16).reshape(8, 8))
+    paths = [str(tmp_path / name) for name in ("ink.png", "shades.png")]
+    for image, path in zip((ink, shades), paths, strict=True):
+        image.save(path)
+    rows = Dataset.from_dict({"image": paths, "label": [0, 1]}).cast_column("image", ImageFeature())
+    processor = model["images"][1]
+    for path, row in zip(paths, encode_images(rows, processor), strict=True):
+        pixels = processor(read_image(path), return_tensors="pt")["pixel_values"][0]
+        assert torch.equal(row["pixel_values"], pixels) and pixels.unique().numel() > 1
+
+
+def test_a_new_head_on_weights_in_half_is_trained_in_32_bits(tmp_path, model):
+    model["images"][0].half().save_pretrained(tmp_path / "half")
+    model["images"][0].float()
+    made = image_classifier(str(tmp_path / "half"), ["cat", "dog"])
+    assert {parameter.dtype for parameter in made.parameters()} == {torch.float32}

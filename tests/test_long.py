@@ -24,6 +24,8 @@ from transformers import (
     LlamaForSequenceClassification,
     RobertaConfig,
     RobertaForSequenceClassification,
+    XLNetConfig,
+    XLNetForSequenceClassification,
     pipeline,
 )
 from typer.testing import CliRunner
@@ -34,7 +36,7 @@ from ftcourse.engine import forward, tokenizing, windows
 from ftcourse.engine.batches import parts_of
 from ftcourse.engine.columns import ROW_WEIGHT
 from ftcourse.engine.inputs import bad_row, check_inputs, position_limit
-from ftcourse.engine.models import load_classifier, start_model
+from ftcourse.engine.models import load_classifier, load_tokenizer, most_tokens, start_model
 from ftcourse.engine.reading import by_text
 from ftcourse.engine.report import load_report
 from ftcourse.engine.weights import balanced_weights, weighted_loss
@@ -557,3 +559,22 @@ def test_a_text_without_a_token_gets_an_answer_and_the_others_keep_theirs(tmp_pa
     assert np.isfinite(predictor.predict([""]).probabilities).all()
     assert np.isfinite(Predictor(model, tokenizer, windows=True).predict([""]).probabilities).all()
     assert json.dumps(found.tolist())
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_training_reads_no_more_of_a_book_than_its_beginning(tiny, monkeypatch, pair):
+    tokenizer = load_tokenizer(tiny)
+    texts = [["good food " * 100_000, "bad", "x " * 9], ["b", "nice " * 200_000, "y"]][: 1 + pair]
+    usual = tokenizer(*texts, truncation=True, max_length=16)
+    read, encode = [], tokenizing.encode
+    monkeypatch.setattr(
+        tokenizing, "encode", lambda one, some, most: read.extend(map(len, map(str, some))) or encode(one, some, most)
+    )
+    rows = tokenize(Dataset.from_dict(dict(zip(("text", "text_pair"), texts, strict=False))), tokenizer, max_length=16)
+    assert {name: rows[name][:] for name in usual} == dict(usual) and 0 < max(read) < 10_000
+
+
+def test_a_model_without_a_limit_says_so_in_any_way():
+    sizes = {"vocab_size": 50, "d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 32}
+    model = XLNetForSequenceClassification(XLNetConfig(**sizes))
+    assert model.config.max_position_embeddings == -1 and most_tokens(model) is None

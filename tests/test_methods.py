@@ -37,6 +37,7 @@ from ftcourse.engine.adapters import ADAPTER, ADAPTER_CONFIG, HEAD, Adapter, fro
 from ftcourse.engine.methods import FEW, PLANS, head_over, more_steps
 from ftcourse.engine.models import load_classifier, start_model
 from ftcourse.engine.report import load_report
+from ftcourse.engine.talk import base_name
 from ftcourse.finetune import default_config, finetune
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
@@ -305,6 +306,9 @@ def test_another_base_model_is_told(adapted, tiny, tmp_path):
 def test_the_kit_is_found_where_it_lies_here():
     assert adapters.base_of("/elsewhere/ftcourse/assets/models/encoder") == str(Path(Kit().model("encoder")))
     assert adapters.base_of("/elsewhere/models/encoder") == "/elsewhere/models/encoder"
+    windows = r"C:\Users\me\ftcourse\assets\models\encoder"
+    assert adapters.base_of(windows) == str(Path(Kit().model("encoder")))
+    assert base_name(windows) == "encoder"
 
 
 def test_a_base_model_on_the_hub_is_not_fetched_while_the_kit_is_the_source(adapted, tmp_path, monkeypatch):
@@ -433,3 +437,18 @@ def test_from_a_table_to_answers_on_the_command_line(tiny, frame, tmp_path):
     run = CliRunner().invoke(cli.app, ["predict", out, table, "--text", "review", "--out", answers])
     assert run.exit_code == 0, run.output
     assert set(pd.read_csv(answers)["label"]) <= {*WORDS}
+
+
+def test_an_adapter_whose_base_has_no_safetensors_is_refused_before_the_training(tiny, frame, tmp_path, monkeypatch):
+    """As of a base on the Hub, whose pickle the library takes in the form that the Hub converts."""
+
+    def missing(name):
+        raise OSError("model.safetensors is not there")
+
+    monkeypatch.setattr(adapters, "base_files", missing)
+    monkeypatch.setattr("ftcourse.finetune.train", lambda *_, **__: pytest.fail("trained in vain"))
+    with pytest.raises(ValueError, match="has no safetensors of its own.*--merge"):
+        call(frame, tmp_path / "alone", tiny, method="lora")
+    monkeypatch.undo()
+    monkeypatch.setattr(adapters, "base_files", missing)
+    assert call(frame, tmp_path / "merged", tiny, method="lora", merge=True).predict(["good"]).labels

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from datasets import Dataset, Features, Value
-from transformers import AutoModelForSequenceClassification, pipeline
+from transformers import AutoModelForSequenceClassification, default_data_collator, pipeline
 from typer.testing import CliRunner
 
 from ftcourse.cli import app
@@ -20,7 +20,7 @@ from ftcourse.engine.report import load_report, report_on, setting_of
 from ftcourse.finetune import finetune
 from ftcourse.inference import Predictor
 from ftcourse.kit import Kit
-from ftcourse.loop import History, TrainConfig
+from ftcourse.loop import History, TrainConfig, train
 from ftcourse.service.app import answers
 from tests.tiny import FAST, tiny_checkpoint
 
@@ -208,3 +208,13 @@ def test_small_numbers_keep_their_digits():
     assert '<td class="n">6.250e-06</td>' in report.scores_html() and "| 6.250e-06 |" in report.card()
     assert '<td class="n">7.500e-06</td>' in report.mistakes_html() and ">2.500e-05<" in report.mistakes_html()
     assert ">2.500e-05<" in report.confusion_html()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_whole_numbers_are_learned_as_numbers(tiny, stream):
+    model = AutoModelForSequenceClassification.from_pretrained(tiny, num_labels=1, ignore_mismatched_sizes=True)
+    rows = Dataset.from_dict({"input_ids": [[2, 5 + n, 3] for n in range(4)], "labels": [5, 3, 1, 2]})
+    config = TrainConfig(epochs=1, batch_size=2, max_steps=2 if stream else None)
+    data = rows.to_iterable_dataset() if stream else rows
+    losses = train(model, data, collate=default_data_collator, config=config).losses
+    assert len(losses) == 2 and np.isfinite(losses).all()

@@ -27,6 +27,7 @@ from ftcourse.engine.calls import call_of
 from ftcourse.engine.checks import LANGS
 from ftcourse.engine.contents import bytes_hash, content_hash
 from ftcourse.engine.folders import MARK, check_call, claim_run, only_file, only_one, reason
+from ftcourse.engine.loading import loading, wrong_tokenizer
 from ftcourse.engine.messages import language, speaking
 from ftcourse.engine.models import save_all, small_example, start_model
 from ftcourse.engine.progress import quiet_libraries
@@ -723,3 +724,17 @@ def test_what_the_system_says_is_said_in_the_readers_language(number):
     assert said[0] == os.strerror(number) and len({*said}) == len(LANGS)
     told = reason(ValueError(f"Error while serializing: I/O error: ... (os error {number})"))  # by the Rust libraries
     assert told == said[0]
+
+
+def test_a_library_that_a_tokenizer_needs_is_named(tiny, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="the library says: You need to install rjieba"), loading(tiny):
+        raise ImportError("You need to install rjieba to use RoFormerTokenizer.")
+    monkeypatch.setattr("ftcourse.engine.loading.find_spec", lambda _: None)
+    with pytest.raises(ValueError, match="pip install sentencepiece protobuf"), loading("someone/mdeberta"):
+        raise ValueError("`tiktoken` is required to read a `tiktoken` file. Install it with `pip install tiktoken`.")
+
+
+def test_an_empty_map_of_special_tokens_is_no_damage(tiny, tmp_path):
+    folder = shutil.copytree(tiny, tmp_path / "model")
+    (folder / "special_tokens_map.json").write_text("{}")
+    assert Predictor(folder).predict(["good"]).labels and not wrong_tokenizer(folder)

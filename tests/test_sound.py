@@ -9,12 +9,24 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from datasets import Audio, Dataset
+from transformers import AutoModelForCTC
 from transformers.models.seamless_m4t.feature_extraction_seamless_m4t import SeamlessM4TFeatureExtractor
 
 from ftcourse.engine.audio import LEAST, read_audio
 from ftcourse.engine.messages import message, use_language
 from ftcourse.exercises.sound import CONDITIONS, COUNTS
-from ftcourse.sound import collapse, collate_audio, edit_table, log_mel, spectrogram, word_error_rate
+from ftcourse.kit import Kit
+from ftcourse.sound import (
+    collapse,
+    collate_audio,
+    edit_table,
+    log_mel,
+    sound_classifier,
+    spectrogram,
+    waveforms,
+    word_error_rate,
+)
 from tests.test_keras import last_line
 from tools.settings import ROOT, languages
 
@@ -189,3 +201,16 @@ def test_wrong_answers_to_the_exercises():
     assert second["quiet"](lambda sound: sound + 0.4 * sound, sounds)
     assert not second["quiet"](lambda sound: -sound, sounds) and not second["same"](lambda sound: sound[::2], sounds)
     assert not second["numbers"](lambda sound: sound * np.nan, sounds)
+
+
+def test_recordings_in_files_of_their_own_are_read(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(as_file(tone(), RATE))
+    rows = Dataset.from_dict({"audio": [str(path)]}).cast_column("audio", Audio(decode=False))
+    assert next(waveforms(rows)).shape == (RATE,)
+
+
+def test_a_new_head_on_weights_in_half_is_trained_in_32_bits(tmp_path):
+    AutoModelForCTC.from_pretrained(Kit().model("speech"), dtype=torch.float16).save_pretrained(tmp_path)
+    made = sound_classifier(str(tmp_path), ["on", "off"])
+    assert {parameter.dtype for parameter in made.parameters()} == {torch.float32}

@@ -22,7 +22,7 @@ from ftcourse.engine.checks import check_number
 from ftcourse.engine.folders import reason
 from ftcourse.engine.hub import in_the_room, why_offline
 from ftcourse.engine.messages import in_words, trouble
-from ftcourse.engine.talk import base_name
+from ftcourse.engine.talk import base_name, path_parts
 
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 HEAD = "head.safetensors"  # stands for the head in an adapter's folder until the adapter brings it
@@ -158,8 +158,21 @@ def base_files(name: str) -> dict[str, str]:
         return dict.fromkeys(file.keys(), whole)
 
 
+def places_of_base(name: str) -> dict[str, str]:
+    """As `base_files`; a `ValueError` for a base model whose weights are safetensors only in what the Hub converts.
+
+    >>> places_of_base("nowhere")
+    Traceback (most recent call last):
+    ValueError: the base model 'nowhere' has no safetensors of its own, ...
+    """
+    try:
+        return base_files(name)
+    except OSError as error:
+        raise trouble("base_no_safetensors", given=name) from error
+
+
 class Adapter:
-    """What LoRA adds to a model, from before the training to the saved folder.
+    """What LoRA adds to a model, from before the training to the saved folder, where it is to be saved `alone`.
 
     >>> from ftcourse.engine.models import start_model
     >>> from ftcourse.kit import Kit
@@ -169,8 +182,9 @@ class Adapter:
     6914
     """
 
-    def __init__(self, model: PreTrainedModel, rank: int):
+    def __init__(self, model: PreTrainedModel, rank: int, alone: bool = True):
         self.model, self.parts = model, new_parts(model)
+        self.places = places_of_base(model.name_or_path) if alone else {}  # before the training, lest it be in vain
         self.base, self.base_hash = model.name_or_path, frozen_hash(model, self.parts)
         self.peft = with_lora(model, rank)
         self.trained, self.all = self.peft.get_nb_trainable_parameters()
@@ -203,7 +217,7 @@ class Adapter:
         head = {name.removeprefix(PREFIX): tensor for name, tensor in now.items() if ".lora_" not in name}
         empty = {name: torch.full_like(tensor, float("nan")) for name, tensor in head.items()}
         save_file(empty, folder / HEAD, metadata={"format": "pt", "base": self.base_hash})
-        places = base_files(self.base) | dict.fromkeys(head, HEAD)
+        places = self.places | dict.fromkeys(head, HEAD)
         index = {"metadata": {"total_size": sum(tensor.nbytes for tensor in state.values())}, "weight_map": places}
         (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
 
@@ -234,9 +248,9 @@ def base_of(name: str) -> str:
     >>> Path(base_of("/there/ftcourse/assets/models/encoder")).is_dir()
     True
     """
-    path = Path(name)
-    ours = ASSETS / "models" / path.name
-    return str(ours) if not path.is_dir() and path.parts[-4:-1] == KIT_MODELS and ours.is_dir() else name
+    parts = path_parts(name)
+    ours = ASSETS / "models" / parts[-1]
+    return str(ours) if not os.path.isdir(name) and parts[-4:-1] == KIT_MODELS and ours.is_dir() else name
 
 
 def why_not_fetched(base: str) -> str:

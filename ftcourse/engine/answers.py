@@ -23,11 +23,11 @@ from datasets import Dataset
 from ftcourse.engine.calls import check_texts
 from ftcourse.engine.contents import bytes_hash, content_hash
 from ftcourse.engine.encodings import find_encoding
-from ftcourse.engine.folders import only_file, reason, written_whole
+from ftcourse.engine.folders import only_file, reason, remove, written_whole
 from ftcourse.engine.formats import kind_of, no_text, unpacked
 from ftcourse.engine.messages import language, message, trouble
 from ftcourse.engine.names import chosen_columns
-from ftcourse.engine.progress import quiet_libraries
+from ftcourse.engine.progress import in_terminal, quiet_libraries
 from ftcourse.engine.tables import ALSO, TABLES, TableFile, open_table, plain_rows, while_reading, written
 
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?(e[+-]?\d+)?", re.I)
@@ -249,7 +249,7 @@ def open_rows(asked: Asked, work: str) -> Rows:
     first = {name: name for name in names} if ALL in asked.keep else {found[name]: name for name in named}
     columns = first | {found[name]: name for name in asked.columns if found[name] not in first}
     source = source | {"columns": [*asked.columns]}
-    return Rows(plain_rows(table, source, ("text", "text_pair")[: len(asked.columns)]), table, columns, source)
+    return Rows(plain_rows(table, source, ("text", "text_pair")[: len(asked.columns)], work), table, columns, source)
 
 
 @dataclass
@@ -378,7 +378,7 @@ def make_bar(rows: Rows, done: int = 0):
     from tqdm.auto import tqdm
 
     unit = f" {message(language(), 'cli', 'predicting')}"
-    return tqdm(initial=done, total=len(rows.texts), unit=unit, disable=not sys.stderr.isatty())
+    return tqdm(initial=done, total=len(rows.texts), unit=unit, disable=not in_terminal())
 
 
 def settled(part: Path) -> str | None:
@@ -501,7 +501,7 @@ def written_answers(
         with suppress(OSError):
             if part and not anything(part):
                 clear(part)
-        shutil.rmtree(work, ignore_errors=True)
+        remove(work)
     return counts, rows.source
 
 

@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedModel
 
-from ftcourse.engine.checkpoint import KEPT, read_checkpoint, weights, write_checkpoint
+from ftcourse.engine.checkpoint import KEPT, read_checkpoint, trained_weights, write_checkpoint
 from ftcourse.engine.columns import checked_data
 from ftcourse.engine.messages import trouble
 
@@ -69,7 +69,7 @@ class BestWeights:
         """After a round: keeps its weights, if it is the best one so far."""
         if best_round(run.history.metrics) < len(run.history.metrics) - 1:
             return
-        tensors = {name: tensor.detach() for name, tensor in weights(run.network)}
+        tensors = {name: tensor.detach() for name, tensor in trained_weights(run.network)}
         if self.folder is None:
             self.tensors = {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
         elif run.accelerator.is_main_process:
@@ -89,5 +89,5 @@ class BestWeights:
         run.accelerator.wait_for_everyone()
         tensors = read_checkpoint(self.path(run.history.steps[best]))[0] if self.folder else self.tensors
         with torch.no_grad():
-            for name, tensor in weights(run.network):
+            for name, tensor in trained_weights(run.network):
                 tensor.copy_(tensors[name])

@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 
+import numpy as np
+
 from ftcourse.engine.checks import LANGS, known
 from ftcourse.engine.cleaning import is_table
 from ftcourse.engine.contents import content_hash
@@ -96,6 +98,7 @@ def call_of(
     if not isinstance(model, str | Path | None):
         raise trouble("no_model", given=model, reason=in_words("model_name", type=type(model).__name__))
     (table, how), apart = named(table), is_table(validation)
+    validation = validation.item() if isinstance(validation, np.generic) else validation
     validation = dict(zip(("table", "how"), named(validation), strict=True)) if apart else validation
     model = str(Path(model).resolve()) if model and Path(model).is_dir() else model
     call = {"table": table, "columns": columns, "model": model, "validation": validation, "lang": lang}

@@ -55,8 +55,8 @@ def set_random_state(state: Mapping) -> None:
     random.setstate((version, tuple(keys), gauss))
     np.random.set_state(tuple(state["numpy"]))
     torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all([torch.tensor(one, dtype=torch.uint8) for one in state["cuda"]])
+    for card, one in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):  # here may be fewer, or none
+        torch.cuda.set_rng_state(torch.tensor(one, dtype=torch.uint8), card)
 
 
 def order_generator(loader: torch.utils.data.DataLoader) -> torch.Generator | None:

@@ -91,13 +91,13 @@ def sort_rows(
 
 
 def check_letters(rows: Dataset, source: dict) -> None:
-    """Make sure that there are letters in one of the first 100 texts; else they are numbers, or dates.
+    """Make sure that there are letters in one of 100 texts from all over the table; else they are numbers, or dates.
 
     >>> check_letters(Dataset.from_dict({"text": ["1", "2"]}), {"name": "table", "columns": ["price", "stars"]})
     Traceback (most recent call last):
     ValueError: the column 'price' of 'table' has no letters, only values such as '1'; ...
     """
-    texts = [text for text in rows["text"][:100] if text]
+    texts = [text for text in rows.select(range(0, len(rows), max(len(rows) // 100, 1)))["text"] if text]
     if texts and not any(character.isalpha() or ord(character) > 0x2000 for text in texts for character in text):
         given = reprlib.repr(texts[0])
         raise trouble("no_letters", name=source["name"], column=source["columns"][0], given=given)
@@ -118,7 +118,8 @@ def check_kept(groups: dict[str, np.ndarray], names: list[str], source: dict, no
     """
     name, text, label = source["name"], source["columns"][0], source["columns"][-1]
     rare, kept = len(groups["rare"]), len(groups["kept"])
-    if rare > kept:
+    alike = sum(len(groups.get(why, ())) for why in ("duplicate", "contradiction"))
+    if rare > kept and rare + kept > alike:
         raise trouble("many_labels", name=name, label=label, rare=rare, rows=rare + kept)
     if not kept:
         found = {why: len(rows) for why, rows in groups.items() if len(rows)}
@@ -192,7 +193,7 @@ def check_share(validation: float, rows: int, labels: int) -> int:
     >>> check_share(0.25, 40, 2)
     10
     """
-    if not isinstance(validation, float) or not 0 < validation < 1:
+    if not isinstance(validation, float | np.floating) or not 0 < validation < 1:
         raise trouble("validation", given=validation)
     size = max(round(rows * validation), labels)
     if rows - size < labels:
@@ -232,8 +233,9 @@ def read_rows(
     places = [f"spelt {number}" for number in range(len(labels))]
     new = [*("text", "text_pair")[: len(texts)], *places]
     table = chosen(table, source)
-    table = with_label_texts(with_group_cells(table, group) if more else table, source, labels)
-    rows = plain_rows(table, source, ["group"] * len(more) + new)
+    table = with_group_cells(table, group, cache_dir) if more else table
+    table = with_label_texts(table, source, labels, cache_dir)
+    rows = plain_rows(table, source, ["group"] * len(more) + new, cache_dir)
     source["columns"] = [*texts, *labels]
     check_letters(rows, source)
     rows = (

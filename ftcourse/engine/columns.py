@@ -8,7 +8,7 @@ from numbers import Integral
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, IterableDataset, Value
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ftcourse.engine.inputs import check_inputs
@@ -251,6 +251,23 @@ def check_values(model: PreTrainedModel, data: Dataset, name: str, collate: Call
     check_inputs(model, data, name, collate, first)
 
 
+def with_decimals(model: PreTrainedModel, data: Dataset | IterableDataset) -> Dataset | IterableDataset:
+    """The data, in which whole numbers to learn have become decimals, as a loss over numbers wants them.
+
+    >>> from ftcourse.engine.models import small_example
+    >>> model, _, _ = small_example()
+    >>> model.config.num_labels, model.config.problem_type = 1, "regression"
+    >>> with_decimals(model, Dataset.from_dict({"labels": [5]}))[0]
+    {'labels': 5.0}
+    """
+    config = getattr(model, "config", None)
+    if getattr(config, "num_labels", None) == 1 and config.problem_type in (None, "regression"):
+        for column, feature in (data.features or {}).items():
+            if column in ("label", "labels") and str(getattr(feature, "dtype", "")).startswith(("int", "uint")):
+                data = data.cast_column(column, Value("float32"))
+    return data
+
+
 def checked_data(
     model: PreTrainedModel, data: Dataset | IterableDataset, collate: Callable, name: str
 ) -> Dataset | IterableDataset:
@@ -270,10 +287,11 @@ def checked_data(
         check_model(model)
     if isinstance(data, IterableDataset) and name == "train_data":
         start = Dataset.from_list([*data.with_format(None).take(2)], features=data.features)
-        return data.select_columns(checked_data(model, start, collate, name).column_names)
+        return with_decimals(model, data.select_columns(checked_data(model, start, collate, name).column_names))
     check_dataset(data, name, [getattr(model, "main_input_name", "input_ids")])
     takes = {*inspect.signature(model.forward).parameters, "label"} | ({ROW_WEIGHT} if name == "train_data" else set())
     data = data.select_columns([column for column in data.column_names if column in takes])
+    data = with_decimals(model, data)
     check_values(model, data, name, collate)
     batch = collate([data[row] for row in range(min(2, len(data)))])
     if not isinstance(batch, Mapping):

@@ -16,6 +16,7 @@ from scipy.sparse import csc_matrix
 
 from ftcourse.engine.labels import UNSEEN, is_gap, label_key
 from ftcourse.engine.messages import trouble
+from ftcourse.engine.tables import mapped
 
 ALSO_DROPPED = "~|\u0640"  # signs that are used like punctuation; tatweel
 TRIALS = 10  # splits into whole groups, of which the most even one is taken
@@ -84,7 +85,7 @@ def group_cell(value: object) -> str | None:
     return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
 
 
-def with_group_cells(table: Dataset | pd.DataFrame, group: str) -> Dataset | pd.DataFrame:
+def with_group_cells(table: Dataset | pd.DataFrame, group: str, cache_dir: str = "") -> Dataset | pd.DataFrame:
     """The table with the cells of one column as texts, where it has other cells.
 
     >>> with_group_cells(pd.DataFrame({"customer": [7, 8]}), "customer")["customer"].tolist()
@@ -99,7 +100,7 @@ def with_group_cells(table: Dataset | pd.DataFrame, group: str) -> Dataset | pd.
         return {group: [group_cell(value) for value in batch[group]]}
 
     features = Features({**table.features, group: Value("string")})
-    return table.with_format(None).map(texts, batched=True, features=features)
+    return mapped(table.with_format(None), texts, cache_dir, features=features)
 
 
 def group_numbers(cells: Sequence[str | None] | pa.ChunkedArray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Folders that are claimed, filled whole or not at all, and gone on with."""
 
+import atexit
 import errno
 import json
 import os
@@ -280,6 +281,16 @@ def is_full(error: BaseException | None) -> bool:
     return error is not None and (getattr(error, "errno", None) in FULL or is_full(error.__cause__))
 
 
+def remove(folder: Path) -> None:
+    """Takes a folder away; what cannot go yet, at the end of the program: Windows keeps files that are still read.
+
+    >>> remove(Path("nowhere"))
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
 @contextmanager
 def work_folder(folder: Path) -> Iterator[str]:
     """A folder for what is only needed for a while, gone afterwards; `folder` goes, too, where nothing else is in it.
@@ -300,7 +311,7 @@ def work_folder(folder: Path) -> Iterator[str]:
             raise
         raise trouble("no_room", OSError, folder=str(folder), reason=reason(error)) from error
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        remove(work)
         if not process_number():
             with suppress(OSError):
                 (folder / "training").rmdir()

@@ -15,6 +15,7 @@ import pandas as pd
 from datasets import Dataset, Features, Value
 
 from ftcourse.engine.messages import trouble
+from ftcourse.engine.tables import mapped
 
 # Characters that nobody sees: control characters, soft hyphens, marks of direction, fillers, variants of a picture.
 UNSEEN = re.compile(
@@ -134,7 +135,9 @@ def label_texts(batch: dict, rows: Sequence[int], columns: Sequence[str], name: 
     return found
 
 
-def with_label_texts(table: Dataset | pd.DataFrame, source: dict, labels: Sequence[str]) -> Dataset | pd.DataFrame:
+def with_label_texts(
+    table: Dataset | pd.DataFrame, source: dict, labels: Sequence[str], cache_dir: str = ""
+) -> Dataset | pd.DataFrame:
     """The table with its columns of labels as texts.
 
     >>> source = {"name": "table", "columns": ["review", "stars"]}
@@ -155,7 +158,7 @@ def with_label_texts(table: Dataset | pd.DataFrame, source: dict, labels: Sequen
     if not options["columns"]:
         return table
     features = Features({**table.features, **dict.fromkeys(options["columns"], Value("string"))})
-    return table.map(label_texts, batched=True, with_indices=True, fn_kwargs=options, features=features)
+    return mapped(table, label_texts, cache_dir, with_indices=True, fn_kwargs=options, features=features)
 
 
 def shown(text: str) -> str:

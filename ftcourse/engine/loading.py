@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from ftcourse.engine.messages import in_words, trouble
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
 LOADING = (OSError, ValueError, SafetensorError, RuntimeError, KeyError, TypeError, AttributeError, IndexError)
-LOADING += (StrictDataclassError,)  # a value of the wrong type in a configuration
+LOADING += (ImportError, StrictDataclassError)  # a library not here; a value of the wrong type in a configuration
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
@@ -94,7 +95,7 @@ def wrong_tokenizer(folder: Path) -> str:
     >>> wrong_tokenizer(Path(Kit().model("stars")))
     ''
     """
-    broken = [name for name in TOKENIZERS if (folder / name).is_file() and not json_object(folder / name)]
+    broken = [name for name in TOKENIZERS if (folder / name).is_file() and json_object(folder / name) is None]
     return in_words("model_json", name=broken[0]) if broken else ""
 
 
@@ -111,6 +112,8 @@ def what_is_wrong(name: object, error: Exception) -> str:
         return in_words("model_nowhere")
     if folder.is_file():
         return in_words("model_file")
+    if "tiktoken" in str(error) and not find_spec("sentencepiece"):  # which the library tries in its place
+        return in_words("model_needs", names="sentencepiece protobuf")
     if not folder.is_dir():
         unknown = "is not a valid model identifier" in str(error)
         said = in_words("model_unknown") if unknown else in_words("model_reason", reason=reason(error)[:300])

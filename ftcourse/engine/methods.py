@@ -309,7 +309,7 @@ class Learner:
 
     def train_lora(self, train: Callable, parts: Sequence[Dataset], **how):
         """Trains LoRA's matrices and the head; afterwards the model is an ordinary one, joined with them."""
-        self.adapter = Adapter(self.model, self.options.rank)
+        self.adapter = Adapter(self.model, self.options.rank, alone=not self.options.merge)
         history = train(self.model, *parts, **how)
         self.adapter.join()
         return history

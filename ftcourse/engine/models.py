@@ -135,7 +135,8 @@ def most_tokens(model: PreTrainedModel) -> int | None:
     >>> most_tokens(load_classifier(Kit("en").model("stars")))
     512
     """
-    return position_limit(model) or getattr(model.config, "max_position_embeddings", None)
+    limit = position_limit(model) or getattr(model.config, "max_position_embeddings", None) or 0
+    return limit if limit > 0 else None
 
 
 def check_reach(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:

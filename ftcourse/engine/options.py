@@ -3,6 +3,8 @@
 import reprlib
 from dataclasses import dataclass, fields
 
+import numpy as np
+
 from ftcourse.engine.checks import check_number, known
 from ftcourse.engine.cleaning import NUMBER, ONE_LABEL, SEVERAL
 from ftcourse.engine.fair import check_group
@@ -54,6 +56,9 @@ class Options:
             raise trouble("merge", given=reprlib.repr(self.merge))
         if self.method != "lora" and (self.merge or self.rank != 8):
             raise trouble("only_lora", given=self.method)
+        for name, value in vars(self).items():
+            if isinstance(value, np.generic):
+                object.__setattr__(self, name, value.item())
 
     @property
     def reading(self) -> dict:

@@ -12,13 +12,22 @@ from tqdm.auto import tqdm
 from transformers.utils import is_in_notebook, logging
 
 
+def in_terminal() -> bool:
+    """Whether the error output is a terminal; a program without a window, as of `pythonw`, has none at all.
+
+    >>> in_terminal() in (True, False)
+    True
+    """
+    return bool(sys.stderr and sys.stderr.isatty())
+
+
 def watched() -> bool:
     """Whether somebody sees progress bars: in a notebook or a terminal, and not where they are switched off.
 
     >>> watched() in (True, False)
     True
     """
-    return logging.is_progress_bar_enabled() and (is_in_notebook() or sys.stderr.isatty())
+    return logging.is_progress_bar_enabled() and (is_in_notebook() or in_terminal())
 
 
 def make_bar(num_steps: int, accelerator: Accelerator) -> tqdm:

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -443,4 +444,8 @@ def show_report(folder: str | Path) -> None:
 
         display(report)
     else:
-        print(report)
+        try:
+            print(report)
+        except UnicodeEncodeError:  # a file or pipe in an encoding without these letters, as on Windows
+            encoding = sys.stdout.encoding or "ascii"
+            print(str(report).encode(encoding, "backslashreplace").decode(encoding))

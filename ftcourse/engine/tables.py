@@ -1,9 +1,10 @@
 """Tables of all kinds, read as texts: the encoding is found out, and each error names file, row and column."""
 
+import os
 import re
 import reprlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import escape
@@ -423,8 +424,22 @@ def chosen(rows: Dataset | pd.DataFrame, source: dict) -> Dataset | pd.DataFrame
     return rows.select_columns(found).rename_columns(dict(zip(found, names, strict=True)))
 
 
-def plain_rows(rows: Dataset | pd.DataFrame, source: dict, new: Sequence[str]) -> Dataset:
-    """The rows with the columns of the source under `new` names: texts, or None for a gap.
+def mapped(rows: Dataset, work: Callable, cache_dir: str, **how) -> Dataset:
+    """As `map` in batches, whose result is kept in `cache_dir`, and not beside the data, where nobody may write.
+
+    >>> mapped(Dataset.from_dict({"a": [1, 2]}), lambda batch: {"b": batch["a"]}, "").column_names
+    ['a', 'b']
+    """
+    if rows.cache_files and cache_dir:
+        os.makedirs(cache_dir, exist_ok=True)
+        place = Path(mkdtemp(prefix="map-", dir=cache_dir), "rows.arrow")
+        how |= {"cache_file_name": str(place), "load_from_cache_file": False}
+    return rows.map(work, batched=True, **how)
+
+
+def plain_rows(rows: Dataset | pd.DataFrame, source: dict, new: Sequence[str], cache_dir: str = "") -> Dataset:
+    """The rows with the columns of the source under `new` names: texts, or None for a gap. What is made of a table on
+    the disk is kept in `cache_dir`.
 
     >>> source = {"name": "table", "columns": ["review", "stars"]}
     >>> plain_rows(pd.DataFrame({"review": ["Good."], "stars": ["5"]}), source, ["text", "label"])[0]
@@ -436,5 +451,5 @@ def plain_rows(rows: Dataset | pd.DataFrame, source: dict, new: Sequence[str]) -
     if isinstance(rows, pd.DataFrame):
         return Dataset.from_dict(plain_batch(rows, range(len(rows)), **options), features=features)
     rows = rows.with_format(None).select_columns(found)
-    how = {"batched": True, "with_indices": True, "remove_columns": rows.column_names, "features": features}
-    return rows.map(plain_batch, fn_kwargs=options, **how)
+    how = {"with_indices": True, "remove_columns": rows.column_names, "features": features}
+    return mapped(rows, plain_batch, cache_dir, fn_kwargs=options, **how)

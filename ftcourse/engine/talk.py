@@ -2,7 +2,7 @@
 on."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath, PureWindowsPath
 
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
@@ -66,11 +66,20 @@ def check_pairs(rows: Iterable[Mapping]) -> list[Mapping]:
     return rows
 
 
+def path_parts(name: str) -> tuple[str, ...]:
+    """The parts of a path that may have been written on another system.
+
+    >>> path_parts(r"C:\\kit\\writer")[1:], path_parts("/kit/writer")[1:]
+    (('kit', 'writer'), ('kit', 'writer'))
+    """
+    return (PureWindowsPath(name) if "\\" in name else PurePath(name)).parts or ("",)
+
+
 def base_name(name: str) -> str:
     """The last part of a base model's name; of one that was fetched, that which it has on the Hub.
 
     >>> base_name("/home/me/.cache/ftcourse/chat"), base_name("/kit/models/writer")
     ('SmolLM2-135M-Instruct', 'writer')
     """
-    last = Path(name).name
+    last = path_parts(name)[-1]
     return Path(MODELS[last].hub).name if last in MODELS else last
