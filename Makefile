@@ -71,5 +71,5 @@ slides: .venv/ready
 	@echo "Setting up .venv (once; a few minutes)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ftcourse needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3")'
 	$(PYTHON) -m venv .venv
-	PIP_CONSTRAINT="$(CURDIR)/constraints.txt" $(BIN)/pip install --quiet --editable ".[dev]"
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --editable ".[dev]"
 	@touch $@

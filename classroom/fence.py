@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from classroom.copies import furnish
 from ftcourse.grading.sandbox import (
     DIE_WITH_PARENT,
     MOUNT_SETATTR,
@@ -31,6 +32,7 @@ from ftcourse.grading.sandbox import (
 )
 
 BIND, TEMPORARY = 1 << 12, ".temporary"
+SERVICES = [Path("/run", name) for name in ("user", "docker.sock", "podman", "containerd")]  # that do as they are told
 # Bytes that PyTorch and its libraries map and do not use: as writable memory, and as address space.
 WRITABLE, MAPPED = 2_000_000_000, 8_000_000_000
 PARENT = re.compile(r"^PPid:\s+(\d+)$", re.M)
@@ -47,6 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--memory", type=float, required=True, help="GB, all programs together")
     parser.add_argument("--processes", type=int, required=True)
     parser.add_argument("--seconds", type=int, required=True, help="processor time of each program")
+    parser.add_argument("--chapters", type=Path, help="a folder of chapters, to be copied to the home")
     parser.add_argument("command", nargs="+")
     return parser.parse_args()
 
@@ -61,9 +64,12 @@ def become(uid: int, home: Path) -> None:
         os.setuid(uid)
         hide_memory(False)  # or else it could not say whom it stands for
     os.umask(0o077)
-    shutil.rmtree(home / TEMPORARY, ignore_errors=True)
-    (home / TEMPORARY).mkdir(exist_ok=True)
-    os.environ["TMPDIR"] = str(home / TEMPORARY)
+    place = home / TEMPORARY
+    if place.is_symlink() or (place.exists() and not place.is_dir()):  # what it leads to would become writable
+        place.unlink()
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = str(place)
 
 
 def limit(given: argparse.Namespace) -> None:
@@ -90,7 +96,8 @@ def shut(home: Path, hidden: Path) -> bool:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
         Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
-    except OSError:
+    except OSError as error:
+        say_open(error)
         return True
 
     def mount(what: bytes | None, where: Path, kind: bytes | None, flags: int, data: bytes | None = None) -> None:
@@ -99,24 +106,39 @@ def shut(home: Path, hidden: Path) -> bool:
 
     def read_only(where: Path, on: bool) -> None:
         attributes = struct.pack("QQQQ", READ_ONLY if on else 0, 0 if on else READ_ONLY, 0, 0)
-        library.syscall(MOUNT_SETATTR, -100, os.fsencode(where), 0x8000, attributes, 32)
+        if library.syscall(MOUNT_SETATTR, -100, os.fsencode(where), 0x8000, attributes, 32):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(where))
 
-    with suppress(OSError):
+    try:
         kept = os.open(home, os.O_PATH | os.O_DIRECTORY)
+        temporary = os.open(home / TEMPORARY, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
         mount(None, Path("/"), None, PRIVATE | RECURSIVE)
         mount(b"tmpfs", hidden, b"tmpfs", 0, b"size=1m,mode=755")
         home.mkdir(parents=True)
         mount(b"/proc/self/fd/%d" % kept, home, None, BIND)
         own = [home]
         if not home.is_relative_to("/tmp"):
-            mount(os.fsencode(home / TEMPORARY), Path("/tmp"), None, BIND)
+            mount(b"/proc/self/fd/%d" % temporary, Path("/tmp"), None, BIND)
             own.append(Path("/tmp"))
         mount(b"tmpfs", Path("/dev/shm"), b"tmpfs", 0, b"size=256m,mode=1777")
         read_only(Path("/"), True)
         for path in (*own, Path("/dev/shm")):
             read_only(path, False)
+        for path in filter(Path.exists, SERVICES):  # whoever answers there is outside of the fence
+            if path.is_dir():
+                mount(b"tmpfs", path, b"tmpfs", 0, b"size=1m,mode=755")
+            else:
+                mount(os.fsencode(os.devnull), path, None, BIND)
         os.close(kept)
+        os.close(temporary)
+    except OSError as error:
+        say_open(error)
     return True
+
+
+def say_open(error: OSError) -> None:
+    """Tells the log that the fence has a gap."""
+    print(f"The fence is not whole, the learner may see or write what is not theirs: {error}", file=sys.stderr)
 
 
 def tree(top: int, proc: int) -> dict[int, int]:
@@ -162,7 +184,8 @@ def first(command: list[str]) -> int:
     """Inside: starts the server, and looks after processes that lost their parents."""
     server = os.fork()
     if not server:
-        os.setpriority(os.PRIO_PROCESS, 0, 5)
+        with suppress(PermissionError):  # it is slower already
+            os.setpriority(os.PRIO_PROCESS, 0, 5)
         os.execvp(command[0], command)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: os.kill(server, number))
@@ -191,6 +214,11 @@ def main() -> None:
         libc().mount(b"proc", b"/proc", b"proc", 0, None)
     os.chdir(given.home)
     limit(given)
+    if given.chapters:
+        try:
+            furnish(given.home, given.chapters)
+        except OSError as error:  # a full disk, or what the learner put in the way: the server starts all the same
+            print(f"The chapters could not be copied: {error}", file=sys.stderr)
     code = first(given.command)
     os._exit(code if code >= 0 else 128 - code)
 

@@ -47,6 +47,7 @@ c.Spawner.start_timeout = c.Spawner.http_timeout = 180
 c.Spawner.args = [
     f"--MappingKernelManager.cull_idle_timeout={settings.idle}",
     "--MappingKernelManager.cull_interval=120",
+    "--KernelManager.transport_encryption=auto",  # or else a neighbour could listen to what a kernel says
 ]
 
 # What nobody uses ends by itself: servers, and kernels in them.

@@ -6,6 +6,7 @@ import json
 import os
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 from jupyterhub.auth import Authenticator
 from traitlets import Unicode
@@ -15,6 +16,7 @@ from ftcourse.engine.folders import written_whole
 from ftcourse.room.people import scrambled
 
 SHORTEST = 8
+LOCK = Lock()  # a class logs in at once, and each password is worked out in a thread
 COST = 2**14  # of a password: people choose them more carelessly than tokens are made
 
 
@@ -37,9 +39,10 @@ class Passwords:
 
     def check(self, name: str, password: str) -> bool:
         """Whether a password is a name's. The first one, if it is long enough, becomes it."""
-        known = self.read()
-        if name not in known:
-            return len(password) >= SHORTEST and self.set(name, password)
+        with LOCK:
+            known = self.read()
+            if name not in known:
+                return len(password) >= SHORTEST and self.set(name, password)
         salt, kept = known[name].split(":")
         return hmac.compare_digest(kept, scrambled(password, bytes.fromhex(salt), COST))
 
@@ -61,7 +64,7 @@ class ListAuthenticator(Authenticator):
 
     async def authenticate(self, handler, data) -> str | None:
         """The name, where name and password belong together."""
-        name, passwords = data["username"], Passwords(Path(self.passwords))
+        name, passwords = self.normalize_username(data["username"].strip()), Passwords(Path(self.passwords))
         known = name in names_in(Path(self.learners)) or name in self.admin_users
         if known and await asyncio.to_thread(passwords.check, name, data["password"]):
             return name

@@ -46,5 +46,5 @@ class Settings:
 
 def names_in(path: Path) -> list[str]:
     """The names in a list of learners; lines that begin with # are remarks."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if path.is_file() else []
     return [line.strip().lower() for line in lines if line.strip() and not line.lstrip().startswith("#")]

@@ -1,12 +1,13 @@
-"""Starts a learner's server: with a home that is kept, fresh copies of the chapters in it, and limits."""
+"""Starts a learner's server: with a home that is kept, a name of its own on the Hub in the room, and limits."""
 
+import asyncio
 import hashlib
 import hmac
 import json
 import os
-import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -14,11 +15,13 @@ from pathlib import Path
 from jupyterhub.spawner import LocalProcessSpawner
 from traitlets import Float, Int, Unicode
 
-from classroom.settings import ROOT
+from classroom.settings import ROOT, names_in
 from ftcourse.engine.folders import written_whole
+from ftcourse.room.names import Refusal, check_name
+from ftcourse.room.people import People
 from ftcourse.room.settings import client_settings
 
-FIRST_UID, NOTE = 20_000, ".ftcourse-copies.json"
+FIRST_UID = 20_000
 
 
 @cache
@@ -50,35 +53,24 @@ def number_of(name: str, path: Path) -> int:
     return known[name]
 
 
-def digest(path: Path) -> str:
-    """What is in a file, in short."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def hub_token(folder: Path, name: str) -> str:
+    """What a learner writes to the Hub in the room with: a name that the Hub takes, and a secret of the class."""
+    try:
+        person = check_name(name)
+    except Refusal:  # as of a name in Arabic or Chinese, which no address can hold
+        person = f"learner-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    key = (folder / "cookie_secret").read_bytes()
+    return f"{person}:{hmac.new(key, name.encode(), 'sha256').hexdigest()[:24]}"
 
 
-def copy_chapters(source: Path, target: Path, uid: int = 0) -> list[str]:
-    """Copies chapters to a learner's folder; the names of those that were copied. A changed copy is never overwritten.
-
-    A copy that nobody changed follows the course where that is newer.
-    """
-    target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    note, known, copied = target / NOTE, {}, []
-    with suppress(OSError, ValueError):
-        known = dict(json.loads(note.read_text(encoding="utf-8")))
-    for path in sorted([*source.glob("*.ipynb"), *source.glob("*.md")]):
-        copy, now = target / path.name, digest(path)
-        if os.path.lexists(copy) and (copy.is_symlink() or not copy.is_file() or digest(copy) != known.get(path.name)):
-            continue  # it is the learner's
-        if not os.path.lexists(copy) and path.name in known:
-            continue  # the learner has thrown it away
-        if known.get(path.name) != now:
-            shutil.copyfile(path, copy)
-            known[path.name] = now
-            copied.append(path.name)
-    if copied:
-        note.write_text(json.dumps(known), encoding="utf-8")
-    for path in (target, *target.iterdir()) if uid else ():
-        os.chown(path, uid, uid, follow_symlinks=False)
-    return copied
+def claim_names(folder: Path, names: Iterable[str]) -> None:
+    """Makes each name on the Hub in the room belong to its learner, before anybody else can take it."""
+    people = People(folder / "room" / ".hub" / "people")
+    for name in names:
+        token = hub_token(folder, name)
+        if not people.path(token.partition(":")[0]).is_file():
+            with suppress(Refusal):
+                people.name_of(token)
 
 
 class FencedSpawner(LocalProcessSpawner):
@@ -113,25 +105,20 @@ class FencedSpawner(LocalProcessSpawner):
         env |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "MALLOC_ARENA_MAX": "2"}
         env |= {"JUPYTER_RUNTIME_DIR": f"{home}/.jupyter-runtime", "PYTHONDONTWRITEBYTECODE": "1"}
         if self.room:
-            key = Path(self.folder, "cookie_secret").read_bytes()
-            secret = hmac.new(key, self.user.name.encode(), "sha256").hexdigest()[:24]
-            env |= client_settings(self.room, f"{self.user.name}:{secret}", f"{home}/ftcourse-room")
+            env |= client_settings(self.room, hub_token(Path(self.folder), self.user.name), f"{home}/ftcourse-room")
         return env
 
     async def start(self):
-        """Copies the chapters, and starts the server within its fence."""
+        """Starts the server within its fence."""
         uid = self.uid
         Path(self.folder, "homes").mkdir(mode=0o711, parents=True, exist_ok=True)
         self.home.mkdir(mode=0o700, exist_ok=True)
-        copy_chapters(ROOT / "nbs" / self.lang, self.home / f"course-{self.lang}", uid)
-        shelf = self.home / "all-chapters"
-        if not os.path.lexists(shelf):
-            shelf.symlink_to(ROOT / "nbs")
-        if uid:
-            os.chown(self.home, uid, uid)
+        if self.room:
+            names = [*names_in(Path(self.folder, "learners.txt")), "teacher", self.user.name]
+            await asyncio.to_thread(claim_names, Path(self.folder), names)
         fence = [sys.executable, str(ROOT / "classroom" / "fence.py"), "--home", str(self.home), "--hide", self.folder]
         fence += ["--uid", str(uid), "--memory", str(self.memory), "--processes", str(self.processes)]
-        fence += ["--seconds", str(self.seconds), "--"]
+        fence += ["--seconds", str(self.seconds), "--chapters", str(ROOT / "nbs" / self.lang), "--"]
         server = [sys.executable, "-m", "jupyterhub.singleuser"]
         self.cmd = [*fence, *server, *(["--allow-root"] if os.getuid() == uid == 0 else [])]
         return await super().start()

@@ -219,11 +219,11 @@ def build(names: tuple[str, ...], texts: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", choices=[[], *BUILDERS], default=list(BUILDERS))
+    parser.add_argument("names", nargs="*", choices=[[], *BUILDERS], help="all, where none is named")
     parser.add_argument("--texts", type=Path, required=True, help="the folder that kit/sources.py has made")
     arguments = parser.parse_args()
     try:
-        build(tuple(arguments.names), arguments.texts)
+        build(tuple(arguments.names or BUILDERS), arguments.texts)
     except (NoTeacher, NoTexts, OSError) as error:
         sys.exit(str(error))
 

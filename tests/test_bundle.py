@@ -4,18 +4,22 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from packaging.requirements import Requirement
 
 from ftcourse.engine.messages import catalogue
 from tests.built import Seen
+from tests.tiny import heed_interrupts
 from tools.bundle import STICK, add_hashes, main
 from tools.settings import ROOT, languages
 from tools.wheels import Target, Wheel, closure, wheels_in
@@ -101,13 +105,17 @@ def stick(built, tmp_path) -> Path:
     return shutil.copytree(built, tmp_path / "stick")
 
 
-def install(stick: Path, home: Path, *arguments: str, before: tuple = (), lang: str = "C.UTF-8"):
-    """What `sh install.sh` answers, in an environment that has nothing of this one."""
-    home.mkdir(exist_ok=True)
+def environment(home: Path, lang: str = "C.UTF-8") -> dict[str, str]:
+    """One that has nothing of this one."""
     base = Path(sys._base_executable).resolve().parent
-    environment = {"HOME": str(home), "PATH": f"{base}:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": lang}
+    return {"HOME": str(home), "PATH": f"{base}:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": lang}
+
+
+def install(stick: Path, home: Path, *arguments: str, before: tuple = (), lang: str = "C.UTF-8"):
+    """What `sh install.sh` answers."""
+    home.mkdir(exist_ok=True)
     command = [*before, "sh", str(stick / "install.sh"), *arguments]
-    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=600)
+    return subprocess.run(command, cwd=home, env=environment(home, lang), capture_output=True, text=True, timeout=600)
 
 
 def test_a_stick_holds_all_that_is_needed_and_installs(built, tmp_path):
@@ -134,6 +142,42 @@ def test_a_stick_holds_all_that_is_needed_and_installs(built, tmp_path):
     assert (home / "models/chat/model.safetensors").read_text() == "weights"
     python = home / "ftcourse/.venv/bin/python"
     assert subprocess.run([python, "-c", "import ftcourse, soup, spoon, torch"]).returncode == 0
+
+
+def test_what_an_install_had_only_begun_is_installed_anew(built, tmp_path):
+    """To pip a package is installed as soon as its METADATA is there, whatever else is not."""
+    env = tmp_path / "home/ftcourse/.venv"
+    assert install(built, tmp_path / "home").returncode == 0 and not (env / "ftcourse-begun").exists()
+    for path in (env / "bin/ftcourse", *env.glob("lib/*/site-packages/soup/__init__.py")):
+        path.unlink()
+    (env / "ftcourse-begun").touch()
+    assert install(built, tmp_path / "home").returncode == 0
+    assert (env / "bin/ftcourse").is_file() and subprocess.run(
+        [env / "bin/python", "-c", "import soup"]
+    ).returncode == 0
+
+
+def test_ctrl_c_stops_pip_too(stick, tmp_path):
+    """The shell starts it in the background, where it does not heed Ctrl-C."""
+    script, note = stick / "install.sh", tmp_path / "pid"
+    text = script.read_text()
+    slow = f"import os, time; open('{note}', 'w').write(str(os.getpid())); time.sleep(60)"
+    assert text.count("-m pip") == 1
+    script.write_text(text.replace("-m pip", f'-c "{slow}"'))
+    add_hashes(stick)
+    options = {
+        "cwd": tmp_path,
+        "env": environment(tmp_path),
+        "stdout": subprocess.DEVNULL,
+        "preexec_fn": heed_interrupts,
+    }
+    with subprocess.Popen(["sh", str(script)], **options) as shell:
+        while shell.poll() is None and not (note.exists() and note.read_text()):
+            time.sleep(0.05)
+        pip = psutil.Process(int(note.read_text()))
+        for process in (shell, pip):
+            process.send_signal(signal.SIGINT)
+        assert shell.wait(30) == 130 and psutil.wait_procs([pip], 10)[0]
 
 
 def test_a_broken_stick_is_told(stick, tmp_path):

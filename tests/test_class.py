@@ -1,5 +1,6 @@
 """The class: JupyterHub with real servers and kernels, limits that hold, copies that are kept."""
 
+import asyncio
 import json
 import os
 import secrets
@@ -205,7 +206,7 @@ def the_hub_in_the_room_and_who_may_log_in(room: Class, lin: Kernel) -> None:
 
 
 def test_a_changed_copy_is_never_overwritten(tmp_path):
-    from classroom.spawner import copy_chapters
+    from classroom.copies import copy_chapters
 
     source, home = tmp_path / "nbs", tmp_path / "home"
     source.mkdir()
@@ -278,3 +279,67 @@ def test_ten_learners_run_chapter_05_at_once(tmp_path):
         took = list(pool.map(work, names))
     print(f"ten learners, chapter 05: the first after {min(took):.0f} s, the last after {max(took):.0f} s")
     assert max(took) < 900
+
+
+def test_all_who_log_in_for_the_first_time_at_once_keep_their_passwords(tmp_path):
+    from classroom.passwords import Passwords
+
+    passwords, names = Passwords(tmp_path / "passwords.json"), [f"learner{number}" for number in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(lambda name: passwords.check(name, f"door of {name}"), names))
+    assert {*passwords.read()} == {*names} and all(passwords.check(name, f"door of {name}") for name in names)
+
+
+def test_names_as_people_write_them_are_let_in(tmp_path):
+    from classroom.passwords import ListAuthenticator
+
+    (tmp_path / "learners.txt").write_text("\ufeffmaha\n", encoding="utf-8")
+    (tmp_path / "odd.txt").write_bytes("maha\n\u674e\n".encode("gbk"))
+    assert names_in(tmp_path / "learners.txt") == ["maha"] and names_in(tmp_path / "odd.txt")[0] == "maha"
+    door = ListAuthenticator(learners=str(tmp_path / "learners.txt"), passwords=str(tmp_path / "passwords.json"))
+    assert asyncio.run(door.authenticate(None, {"username": "Maha ", "password": "blue door 7"})) == "maha"
+
+
+def test_a_name_on_the_hub_is_its_learners_before_anybody_can_take_it(tmp_path):
+    from classroom.spawner import claim_names, hub_token
+    from ftcourse.room.names import Refusal
+    from ftcourse.room.people import People
+
+    (tmp_path / "cookie_secret").write_bytes(b"secret")
+    names = ["maha", "\u674e\u96f7", "o'brien", "teacher"]
+    for _ in range(2):
+        claim_names(tmp_path, names)
+    tokens = [hub_token(tmp_path, name) for name in names]
+    people = People(tmp_path / "room" / ".hub" / "people")
+    assert all(token.isascii() for token in tokens) and len({*tokens}) == 4
+    assert [people.name_of(token) for token in tokens] == [token.partition(":")[0] for token in tokens]
+    with pytest.raises(Refusal):
+        people.name_of("teacher:abcd")
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_what_a_learner_puts_in_place_of_the_folder_for_temporary_files_opens_nothing(tmp_path, kind):
+    home, outside = tmp_path / "class" / "homes" / "maha", tmp_path / "outside"
+    home.mkdir(parents=True)
+    outside.mkdir()
+    (outside / "a.txt").write_text("not yours")
+    (home / ".temporary").symlink_to(outside) if kind == "link" else (home / ".temporary").write_text("")
+    script = f"cat {home}/.temporary/a.txt; ls {home}/.temporary; echo x > {home}/.temporary/b.txt && echo mine"
+    command = [sys.executable, FENCE, "--home", home, "--hide", tmp_path / "class", "--memory", 1, "--processes", 50]
+    done = subprocess.run([*map(str, command), "--seconds", "20", "--", "/bin/sh", "-c", script], capture_output=True)
+    assert done.stdout == b"mine\n" and {path.name for path in outside.iterdir()} == {"a.txt"}
+
+
+def test_chapters_are_copied_within_the_fence(tmp_path):
+    """As the learner, who may have put a link to the class's files in their place."""
+    folder, chapters = tmp_path / "class", tmp_path / "nbs" / "en"
+    home, secret = folder / "homes" / "maha", folder / "passwords.json"
+    (home / "course-en").mkdir(parents=True)
+    chapters.mkdir(parents=True)
+    (chapters / "00.ipynb").write_text("chapter")
+    secret.write_text("{}")
+    (home / "course-en" / ".ftcourse-copies.json").symlink_to(secret)
+    command = [sys.executable, FENCE, "--home", home, "--hide", folder, "--memory", 1, "--processes", 50]
+    command += ["--seconds", 20, "--chapters", chapters, "--", "/bin/cat", home / "course-en" / "00.ipynb"]
+    done = subprocess.run([*map(str, command)], capture_output=True)
+    assert done.stdout == b"chapter" and secret.read_text() == "{}" and (home / "all-chapters").is_symlink()

@@ -401,6 +401,9 @@ def bad_tables(tmp_path, frame) -> dict:
         return write(tmp_path / name, content)
 
     good = frame.assign(half=pd.Series(["\ud800"] * 40, dtype=object))
+    prices = ["ab"[number % 2] if number < 6 else f"{number}.5" for number in range(98)]
+    texts = [f"text {number}" for number in range(98)]
+    tripled = pd.concat([pd.DataFrame({"review": texts, "stars": prices})] * 3)
     return {
         "no table": (None, {}, "table is a NoneType; expected the path of a file"),
         "list": ([1], {}, "table is a list; expected the path"),
@@ -459,6 +462,11 @@ def bad_tables(tmp_path, frame) -> dict:
             frame.assign(review="the same", stars="x"),
             {},
             "no row of 'table' can be used .an earlier row has the same text and label: 39",
+        ),
+        "prices in tripled rows": (
+            tripled,
+            {},
+            "most labels in the column 'stars' of 'table' occur only once",
         ),
         "one label": (frame.assign(stars="x"), {}, "all usable rows of 'table' have the label 'x'; expected two"),
         "ids as labels": (frame, {"label": "id"}, "most labels in the column 'id' of 'table' occur only once"),

@@ -31,6 +31,7 @@ from ftcourse.engine.messages import message
 from ftcourse.exercises import Checker, conditions
 from ftcourse.grading import carry
 from ftcourse.grading.judge import ALL_FENCES, Judge
+from ftcourse.grading.marks import grade
 from ftcourse.grading.notebooks import ELSEWHERE, hand_in, make_assignment
 from ftcourse.grading.worker import Judged, Learner
 from tests.test_exercises import SOLUTION, cells
@@ -98,6 +99,10 @@ MARKS = {
     "lost-one": "202",
     "bare": "222",
     "network": "200",
+    "neighbour": "200",
+    "halves": "000",
+    "\\udcc0\\udcee": "200",
+    "again": "222",
 } | {f"cheats-{name}": "000" for name in CHEATS}
 
 
@@ -116,6 +121,17 @@ def test_good_bad_unlucky_and_cheating_learners(tmp_path):
     network = "import socket\ntry:\n    socket.create_connection(('127.0.0.1', 1), 1)\n"
     network += "except OSError as error:\n    num_labels = 2 if error.errno in (101, 111) else error.errno"
     put(folder, "network", answered({1: network}))
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(str(folder / "door"))
+    door.listen()
+    knock = f"import socket\ntry:\n    socket.socket(socket.AF_UNIX).connect({str(folder / 'door')!r})\n"
+    put(folder, "neighbour", answered({1: f"{knock}except PermissionError:\n    num_labels = 2"}))
+    put(folder, "halves", answered({1: "raise ValueError('\\ud800')"}))
+    put(folder, os.fsdecode("\u674e".encode("gbk")), answered({1: "num_labels = 2"}))
+    again = answered(right)
+    first = next(place for place, cell in enumerate(again["cells"]) if cell["id"] == "answer-1")
+    again["cells"].insert(first, copy.deepcopy(again["cells"][first]) | {"source": "num_labels = 1 / 0", "id": "mine"})
+    put(folder, "again", again)
     lost = answered(right)
     lost["cells"] = [cell for cell in lost["cells"] if cell["id"] not in ("answer-2", "check-1")]
     put(folder, "lost-one", lost)
@@ -323,3 +339,54 @@ def test_the_solutions_of_each_chapter_get_all_points(chapter, tmp_path):
     assert all(found.solved.values()), found.texts
     assert {*judge.fences} == ALL_FENCES or not CI
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "place", ["Ahmed Ali_12345_assignsubmission_file_/00_start", "07_ali/00_start", "00_start_ali"]
+)
+def test_a_chapter_is_known_by_its_name_wherever_that_stands(tmp_path, place):
+    path = tmp_path / f"{place}.ipynb"
+    path.parent.mkdir(exist_ok=True)
+    notebook = answered({1: "num_labels = 2"})
+    notebook["metadata"].pop("ftcourse")
+    path.write_text(json.dumps(notebook))
+    assert hand_in(path, "ali", LANG).chapter == CHAPTER
+
+
+def test_a_chapter_that_cannot_be_prepared_costs_no_other_its_marks(tmp_path, monkeypatch):
+    put(tmp_path, "maha", answered({1: "num_labels = 2"}))
+    put(tmp_path, "lin", make_assignment("10_keras", LANG), "10_keras")
+    start = Judge.start
+
+    def no_keras(self):
+        if self.chapter == "10_keras":
+            raise RuntimeError("Keras is not here")
+        start(self)
+
+    monkeypatch.setattr(Judge, "start", no_keras)
+    told = []
+    grade(tmp_path, LANG, SECONDS, 2_000_000_000, told.append)
+    found = table(tmp_path)
+    assert (
+        found["maha"][:3] == ["2", "0", "0"] and found["lin"][-1] == "Keras is not here" and "Keras is not here" in told
+    )
+    (tmp_path / "submitted" / "maha" / CHAPTER / f"{CHAPTER}.ipynb").unlink()
+    with pytest.raises(RuntimeError, match="Keras is not here"):
+        grade(tmp_path, LANG, SECONDS, 2_000_000_000, told.append)
+
+
+def test_missing_fences_are_told_before_anybody_is_judged(tmp_path, monkeypatch):
+    put(tmp_path, "maha", answered({1: "num_labels = 2"}))
+    monkeypatch.setattr("ftcourse.grading.judge.ALL_FENCES", {"network", "processes", "files", "moat"})
+    told = []
+    monkeypatch.setattr("ftcourse.grading.marks.unfenced", lambda judge: f"without {judge.missing}")
+    grade(tmp_path, LANG, SECONDS, 2_000_000_000, told.append)
+    assert "without ['moat']" in told[:2]
+
+
+def test_a_name_of_a_chapter_that_no_file_can_have_is_none(tmp_path):
+    notebook = answered({1: "num_labels = 2"})
+    notebook["metadata"]["ftcourse"]["assignment"] = "a" * 300
+    path = put(tmp_path, "maha", notebook)
+    with pytest.raises(ValueError, match="aaa"):
+        hand_in(path, "maha", LANG)

@@ -33,6 +33,7 @@ from ftcourse.engine.messages import catalogue
 from ftcourse.kit import HUB
 from ftcourse.room import background, start_hub
 from ftcourse.room.names import Refusal, check_name, check_path
+from ftcourse.room.pages import as_html
 from ftcourse.room.people import People
 from ftcourse.room.serve import serve
 from ftcourse.room.server import Hub
@@ -750,8 +751,11 @@ CARDS = [
     "[" * 3000,
     "- 1",
     "\t: [",
+    "a: &x [*x]",
+    f"a: 0x{'f' * 4000}",
 ]
 CONFIGS = ["[]", "{", '{"architectures": 1}', '{"architectures": []}', '{"a": NaN}', "[" * 100_000, "\ud800"]
+CONFIGS += ['{"model_type": 1e999}', '{"model_type": "\\ud800"}']
 
 
 def test_no_card_and_no_configuration_breaks_a_page(room):
@@ -823,3 +827,13 @@ def test_the_kit_leaves_a_hub_in_the_room_reachable(monkeypatch, endpoint, offli
         assert os.environ["HF_HUB_OFFLINE"] == offline
     finally:
         set_offline(True)
+
+
+def test_a_card_that_is_long_or_full_of_comments_keeps_nobody_waiting(room):
+    repo = room.new("long")
+    room.commit(repo, {"README.md": ("---\nlicense: mit\n---\n" + "<!--" * 40_000).encode()})
+    assert room.http.get(f"/{repo}").status_code == 200
+    assert room.ask("GET", f"/api/models/{repo}").json()["cardData"] == {"license": "mit"}
+    room.commit(repo, {"README.md": ("---\nlicense: mit\n---\n" + "a" * 200_000).encode()})
+    assert room.ask("GET", f"/api/models/{repo}").json()["cardData"] == {}
+    assert as_html("a <!-- b --> c <!-- d", "/") == '<p dir="auto">a  c &lt;!-- d</p>\n'

@@ -113,7 +113,7 @@ def link_from(lang: str, address: str) -> str:
     """Where a link of a README leads; to what the site lacks, in the repository, where that has an address."""
     if address.startswith("#"):
         return places(lang).get(address[1:], "")
-    if match := re.fullmatch(r"nbs/[\w-]+/(\w+\.ipynb)", address):
+    if match := re.fullmatch(r"nbs/[\w-]+/(\w+\.(?:ipynb|md))", address):
         return in_site(match[1])
     if address.startswith("site/teachers/"):
         return "teachers.html#notes"

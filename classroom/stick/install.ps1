@@ -1,6 +1,6 @@
 # Installs the course from this folder, on Windows, without internet:
 #   powershell -ExecutionPolicy Bypass -File install.ps1 [-Lang en|ar|zh|zh-Hant] [-Folder FOLDER]
-# FOLDER is ftcourse in the home folder where none is named. The same command goes on with what broke off.
+# FOLDER is ftcourse in the home folder where none is named. The same command begins anew what broke off.
 param([string]$Lang = "", [string]$Folder = "$HOME\ftcourse")
 $version = "@PYTHON@"
 $needMb = @NEED@
@@ -59,19 +59,26 @@ if (-not (Test-Path -LiteralPath "$bin\ftcourse.exe")) {
     $disk = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Folder))
     if ($disk.AvailableFreeSpace / 1e6 -lt $needMb) { Fail "no_room" $needMb }
 }
-& $python @more -m venv "$Folder\.venv"
+# pip takes a package for installed that it had only begun
+$begun = "$Folder\.venv\ftcourse-begun"
+$clear = @(if (Test-Path -LiteralPath $begun) { "--clear" })
+& $python @more -m venv @clear "$Folder\.venv"
 if ($LASTEXITCODE) { Fail "not_writable" $Folder }
+New-Item -ItemType File -Force -Path $begun | Out-Null
 
 Say "libraries"
 & "$bin\python.exe" -m pip --isolated install --quiet --disable-pip-version-check --upgrade --no-index --find-links wheels "ftcourse[lab]"
 if ($LASTEXITCODE) { Fail "failed" }
+Remove-Item -LiteralPath $begun
 
 foreach ($model in @(Get-ChildItem -Directory -Path "models" -ErrorAction SilentlyContinue)) {
-    $cache = & "$bin\python.exe" -c "from ftcourse.engine.fetch import cache_folder; print(cache_folder())"
+    $cache = & "$bin\python.exe" -X utf8 -c "from ftcourse.engine.fetch import cache_folder; print(cache_folder())"
+    if ($LASTEXITCODE) { Fail "failed" }
     $target = Join-Path $cache $model.Name
     if (Test-Path -LiteralPath $target) { continue }
     Say "model" $model.Name
     New-Item -ItemType Directory -Force -Path $cache | Out-Null
+    if (Test-Path -LiteralPath "$target.part") { Remove-Item -Recurse -Force -LiteralPath "$target.part" }
     Copy-Item -Recurse -LiteralPath $model.FullName -Destination "$target.part"
     if (-not $?) { Fail "not_writable" $cache }
     Rename-Item -LiteralPath "$target.part" -NewName $model.Name

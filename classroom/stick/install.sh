@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the course from this folder, on @SYSTEM@, without internet: sh install.sh [--lang en|ar|zh|zh-Hant] [FOLDER]
-# FOLDER is ftcourse in the home folder where none is named. The same command goes on with what broke off.
+# FOLDER is ftcourse in the home folder where none is named. The same command begins anew what broke off.
 set -u
 version=@PYTHON@ need_mb=@NEED@ files=@FILES@ system=@SYSTEM@
 usage="sh install.sh [--lang en|ar|zh|zh-Hant] [FOLDER]"
@@ -60,12 +60,15 @@ if [ ! -x "$env/bin/ftcourse" ]; then
     free_mb=$(df -Pk "$folder" | awk 'NR == 2 { print int($4 / 1024 * 1.048576) }')
     [ "$free_mb" -ge "$need_mb" ] || fail no_room "$need_mb"
 fi
-"$python" -m venv "$env" || fail no_venv "python$version-venv"
+begun=$env/ftcourse-begun clear=
+[ ! -e "$begun" ] || clear=--clear # pip takes a package for installed that it had only begun
+"$python" -m venv $clear "$env" && : >"$begun" || fail no_venv "python$version-venv"
 
 say libraries
 "$env/bin/python" -m pip --isolated install --quiet --disable-pip-version-check --upgrade \
     --no-index --find-links wheels "ftcourse[lab]" &
 pip=$!
+trap 'kill $pip 2>/dev/null; exit 130' INT TERM HUP # in the background, pip itself does not heed Ctrl-C
 if [ -t 1 ]; then
     total=$(ls wheels | wc -l)
     while kill -0 $pip 2>/dev/null; do
@@ -75,6 +78,8 @@ if [ -t 1 ]; then
     printf '\r'
 fi
 wait $pip || fail failed
+trap - INT TERM HUP
+rm -f "$begun"
 
 for model in models/*/; do
     [ -d "$model" ] || continue

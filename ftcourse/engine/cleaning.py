@@ -119,7 +119,7 @@ def check_kept(groups: dict[str, np.ndarray], names: list[str], source: dict, no
     name, text, label = source["name"], source["columns"][0], source["columns"][-1]
     rare, kept = len(groups["rare"]), len(groups["kept"])
     alike = sum(len(groups.get(why, ())) for why in ("duplicate", "contradiction"))
-    if rare > kept and rare + kept > alike:
+    if rare > kept and (kept or rare + kept > alike):
         raise trouble("many_labels", name=name, label=label, rare=rare, rows=rare + kept)
     if not kept:
         found = {why: len(rows) for why, rows in groups.items() if len(rows)}

@@ -30,6 +30,15 @@ class Verdicts:
     texts: dict[int, str] = field(default_factory=dict)
 
 
+def whole(text: object) -> str:
+    """A text without half letters, which no file can hold.
+
+    >>> whole("a\ud800")
+    'a?'
+    """
+    return str(text).encode("utf-8", "replace").decode()
+
+
 def environment(scratch: Path) -> dict[str, str]:
     """What a judging process finds in its environment: nothing of the caller's but the search path of programs."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
@@ -96,6 +105,7 @@ class Judge:
             **user,
         )
         told = self.read(START)
+        self.fences = (told or {}).get("fences")
         if not told or "failed" in told:
             self.end()
             text = (told or {}).get("failed") or (self.folder / "log").read_text(errors="replace")[-300:]
@@ -113,6 +123,11 @@ class Judge:
                 return None
             content += part
         return json.loads(content)
+
+    @property
+    def missing(self) -> list[str]:
+        """The fences that the system denies."""
+        return sorted(ALL_FENCES - {*(self.fences or ())})
 
     def end(self) -> None:
         """Ends the process."""
@@ -139,5 +154,5 @@ class Judge:
         for number in self.numbers:
             lost = message(self.lang, "grading", "lost" if number in handed_in.lacks else "crashed")
             solved, text = (told or {}).get("verdicts", {}).get(str(number), [False, lost])
-            found.solved[number], found.texts[number] = bool(solved), str(text)
+            found.solved[number], found.texts[number] = bool(solved), whole(text)
         return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from ftcourse.engine.answers import neutral
 from ftcourse.engine.folders import written_whole
 from ftcourse.engine.messages import RIGHT_TO_LEFT, language, message, speaking, trouble
-from ftcourse.grading.judge import ALL_FENCES, Judge, Verdicts
+from ftcourse.grading.judge import Judge, Verdicts
 from ftcourse.grading.notebooks import ELSEWHERE, OPEN_POINTS, POINTS, HandedIn, answer_names, hand_in
 
 TABLE, FEEDBACK, SUBMITTED = "marks.csv", "feedback", "submitted"
@@ -26,7 +26,8 @@ def notebooks_in(folder: Path) -> list[tuple[str, Path]]:
     for path in sorted(root.rglob("*.ipynb")):
         parts = path.relative_to(root).parts
         if not any(part.startswith(".") for part in parts) and parts[0] not in (FEEDBACK, "source", "release"):
-            found.append((parts[0] if len(parts) > 1 else path.stem, path))
+            learner = parts[0] if len(parts) > 1 else path.stem
+            found.append((learner.encode("utf-8", "backslashreplace").decode(), path))  # of a zip in another encoding
     if not found:
         raise trouble("nothing_handed_in", folder=str(folder))
     return found
@@ -48,6 +49,7 @@ def grade(folder: Path, lang: str, seconds: float, memory: int, tell: Callable[[
             continue
         read.setdefault((one.chapter, one.lang), []).append(one)
     found: list[Verdicts] = []
+    failed: RuntimeError | None = None
     for (chapter, lang), several in sorted(read.items()):
         if chapter in ELSEWHERE:
             notes += [(one.learner, chapter, say("by_hand", chapter=chapter)) for one in several]
@@ -56,16 +58,31 @@ def grade(folder: Path, lang: str, seconds: float, memory: int, tell: Callable[[
         with ExitStack() as stack:
             tell(say("preparing", chapter=chapter, lang=lang, count=len(several)))
             judge = stack.enter_context(Judge(chapter, lang, seconds, memory))
-            for one in several:
-                verdicts = judge.judge(one)
-                found.append(verdicts)
-                tell(line(verdicts))
-            if missing := ALL_FENCES - {*(judge.fences or ())}:
-                tell(say("unfenced", missing=", ".join(say(f"fence_{name}") for name in sorted(missing))))
-    for verdicts in found:
-        write_page(folder / FEEDBACK / verdicts.handed_in.learner / f"{verdicts.handed_in.chapter}.html", verdicts)
+            judged = []
+            try:
+                judge.start()
+                if judge.missing:
+                    tell(unfenced(judge))
+                for one in several:
+                    judged.append(judge.judge(one))
+                    tell(line(judged[-1]))
+            except RuntimeError as error:  # this chapter cannot be judged here: the others can
+                failed = error
+                notes += [(one.learner, chapter, str(error)) for one in several[len(judged) :]]
+                tell(str(error))
+            for verdicts in judged:
+                write_page(folder / FEEDBACK / verdicts.handed_in.learner / f"{chapter}.html", verdicts)
+            found += judged
+            write_table(folder / TABLE, found, notes)
+    if failed and not found:
+        raise failed
     write_table(folder / TABLE, found, notes)
     return folder / TABLE
+
+
+def unfenced(judge: Judge) -> str:
+    """Which fences the system denies, to whoever grades."""
+    return say("unfenced", missing=", ".join(say(f"fence_{name}") for name in judge.missing))
 
 
 def say(key: str, /, **values) -> str:

@@ -29,17 +29,26 @@ c.Autograde.autograde_preprocessors = [
 """
 
 
+def known_chapters(lang: str) -> dict[str, Path]:
+    """The notebooks of the chapters that there are, in the wheel or in the checkout, by name.
+
+    >>> [*known_chapters("en")][:2]
+    ['00_start', '01_pipeline']
+    """
+    roots = [PACKAGE.parent / "nbs", PACKAGE / "notebooks"]
+    found = {path.stem: path for root in roots for path in (root / lang).glob("[0-9][0-9]_*.ipynb")}
+    return dict(sorted(found.items()))
+
+
 def chapter_path(chapter: str, lang: str) -> Path:
     """A chapter's notebook, in the wheel or in the checkout; a `ValueError` names the chapters that there are.
 
     >>> chapter_path("05_trainer", "ar").name
     '05_trainer.ipynb'
     """
-    roots = [PACKAGE / "notebooks", PACKAGE.parent / "nbs"]
-    for root in roots:
-        if (root / lang / f"{chapter}.ipynb").is_file() and re.fullmatch(r"\d\d_\w+", chapter):
-            return root / lang / f"{chapter}.ipynb"
-    known = sorted({path.stem for root in roots for path in (root / lang).glob("[0-9]*.ipynb")})
+    known = known_chapters(lang)
+    if chapter in known:
+        return known[chapter]
     raise ValueError(message(lang, "cli", "unknown_chapter", given=chapter, known=", ".join(known)))
 
 
@@ -220,8 +229,8 @@ def hand_in(path: Path, learner: str, lang: str) -> HandedIn:
     lang = noted["lang"] if noted.get("lang") in LANGS else lang
     chapter = str(noted.get("assignment", ""))
     if not chapter:
-        match = re.search(r"\d\d_[a-z_]+", f"{path.parent.name} {path.stem}")
-        chapter = match[0].rstrip("_") if match else path.stem
+        named = (name for place in (path.stem, path.parent.name) for name in known_chapters(lang) if name in place)
+        chapter = next(named, path.stem)
     names, steps, seen = answer_names(chapter, lang), [], set()
     locked = {one["id"] for one in prepared(chapter, lang)}
     written = HandedIn(learner, chapter, lang)

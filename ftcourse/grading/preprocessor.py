@@ -11,6 +11,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 
 from ftcourse.engine.messages import language
 from ftcourse.grading.judge import Judge
+from ftcourse.grading.marks import unfenced
 from ftcourse.grading.notebooks import ELSEWHERE, PART, grade_id, hand_in
 
 
@@ -23,7 +24,10 @@ class Judged(NbGraderPreprocessor):
     def judge(self, chapter: str, lang: str) -> Judge:
         """The judge of a chapter, started once and kept until the end."""
         if (chapter, lang) not in self.judges:
-            self.judges[chapter, lang] = self.stack.enter_context(Judge(chapter, lang))
+            judge = self.judges[chapter, lang] = self.stack.enter_context(Judge(chapter, lang))
+            judge.start()
+            if judge.missing:
+                self.log.warning(unfenced(judge))
         return self.judges[chapter, lang]
 
     def preprocess(self, nb, resources):

@@ -2,6 +2,7 @@
 thrown away, alone in its list of processes, and with limits of memory. Linux; what the system denies is named."""
 
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 NEW_FILES, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NET = 0x20000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
 PRIVATE, RECURSIVE, READ_ONLY, MOUNT_SETATTR = 1 << 18, 1 << 14, 1, 442
-DUMPABLE, DIE_WITH_PARENT, NO_NEW_RIGHTS = 4, 1, 38
+DUMPABLE, DIE_WITH_PARENT, NO_NEW_RIGHTS, FILTER_CALLS = 4, 1, 38, 22
 DISK, PROCESSES, FILES = 512_000_000, 256, 1024  # what an answer may write and start
 
 
@@ -78,6 +79,33 @@ def shut_disk(library, scratch: Path) -> bool:
     return True
 
 
+def no_neighbours() -> bool:
+    """Keeps this process, and those that it starts, from opening sockets that are files: at the other end of those are
+    programs outside of the sandbox, which would do what they are told. Whether the kernel allowed it."""
+    library = libc()
+    library.prctl(NO_NEW_RIGHTS, 1, 0, 0, 0)
+    kinds = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
+    if os.uname().machine not in kinds:
+        return False
+    (kind, socket), io_uring = kinds[os.uname().machine], 425
+    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
+    steps = [
+        (load, 0, 0, 4),  # the kind of processor
+        (equal, 0, 6, kind),
+        (load, 0, 0, 0),  # the number of the call
+        (at_least, 4, 0, 1 << 30),  # calls of another kind of program
+        (equal, 3, 0, io_uring),
+        (equal, 0, 3, socket),
+        (load, 0, 0, 16),  # its first argument
+        (equal, 0, 1, 1),  # AF_UNIX
+        (answer, 0, 0, 0x50000 | errno.EPERM),
+        (answer, 0, 0, 0x7FFF0000),
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    program = ctypes.create_string_buffer(struct.pack("H6xQ", len(steps), ctypes.addressof(code)))
+    return library.prctl(FILTER_CALLS, 2, program, 0, 0) == 0
+
+
 def limit(memory: int, seconds: int) -> None:
     """Limits of this process: so many bytes more than it has, so many seconds of processor time."""
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -129,6 +157,8 @@ def keep(run: Callable[[], None], kept: set[int], scratch: Path, memory: int, se
     hide_memory(False)  # or else it could not say whom it stands for
     leave_all_but(kept | {tell})
     fences = fence(scratch)
+    if not no_neighbours():
+        fences = tuple(name for name in fences if name != "network")
     inside = os.fork()
     if inside:
         os.write(tell, " ".join([str(inside), *fences]).encode())
@@ -141,7 +171,6 @@ def keep(run: Callable[[], None], kept: set[int], scratch: Path, memory: int, se
     if "processes" in fences:
         libc().mount(b"proc", b"/proc", b"proc", 0, None)
     limit(memory, seconds)
-    libc().prctl(NO_NEW_RIGHTS, 1, 0, 0, 0)
     try:
         run()
     finally:

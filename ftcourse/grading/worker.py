@@ -199,12 +199,13 @@ class Bench:
                 error, end = self.run(source)
                 if end:
                     fatal[place] = error
-                    if kind == "answer":
+                    if kind == "answer" and not any(step[:2] == [kind, number] for step in steps[place + 1 :]):
                         verdicts.setdefault(number, [False, error])
                     return False
                 error = error and self.say("stopped", error=error)
-            if error and kind == "answer":
-                errors[number] = error
+            if kind == "answer":  # of several, the last counts
+                errors.pop(number, None)
+                errors |= {number: error} if error else {}
         return True
 
     def start(self) -> None:
@@ -321,7 +322,9 @@ def main() -> None:
         reply({"failed": f"{error}"})
         return
     sandbox.hide_memory()
-    reply({"ready": True})
+    bench.start()  # to see which fences can be had, before anybody's cells are run
+    bench.stop()
+    reply({"ready": True, "fences": bench.fences})
     for line in requests:
         verdicts = bench.judge(json.loads(line))
         reply({"verdicts": verdicts, "fences": bench.fences})

@@ -109,7 +109,8 @@ def as_html(text: str, base: str) -> str:
     '<h1 dir="auto">A &lt;b&gt;card&lt;/b&gt;</h1>\\n'
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    tokens = parser.parse(COMMENT.sub("", text))
+    head, end, tail = text.rpartition("-->")  # behind the last end is none, and to look for one would take long
+    tokens = parser.parse(COMMENT.sub("", head + end) + tail)
     for token in tokens:
         if token.type.endswith("_open"):
             token.attrSet("dir", "auto")

@@ -71,9 +71,13 @@ class People:
             self.known.add(token)
         return name
 
+    def path(self, name: str) -> Path:
+        """Where it is kept to whom a name belongs."""
+        return self.folder / f"{name.lower()}.json"
+
     def check_claim(self, name: str, secret: str) -> None:
         """Let a name belong to the secret, where it belongs to none; a `Refusal` where it belongs to another."""
-        path = self.folder / f"{name.lower()}.json"
+        path = self.path(name)
         with self.lock:
             if path.is_file():
                 claim = json.loads(path.read_text(encoding="utf-8"))

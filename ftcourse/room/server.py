@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
+from math import isfinite
 from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from ftcourse.room.storage import MAIN, Repo, Store, disk_full_told, entry_for, 
 
 CHUNK_BYTES = 1 << 20
 JSON_BYTES = 16_000_000  # of a request, or of one line of a commit
+CARD_BYTES = 200_000  # of a card that is read for each page which names its repository
 TICKET_SECONDS = 24 * 3600
 PAGE_SIZE = 1000
 # The task that a model's architecture is made for, where its card names none.
@@ -169,8 +171,11 @@ class Hub:
     def info(self, repo: Repo, oid: str, blobs: bool = False) -> dict:
         """What clients want to know of a repository at a commit."""
         state, commit = repo.state(), repo.commit(oid)
-        data, _ = split_card(self.text(commit, "README.md"))
-        data = plain(json.dumps(data, default=str, skipkeys=True))
+        data, _ = split_card(self.text(commit, "README.md", CARD_BYTES))
+        try:
+            data = plain(json.dumps(data, default=str, skipkeys=True))
+        except (ValueError, RecursionError):  # a card that holds itself, or a number that no page can hold
+            data = {}
         tags = data.get("tags")
         info = {
             "id": repo.id,
@@ -199,10 +204,10 @@ class Hub:
         short = {key: config[key] for key in ("architectures", "model_type") if key in config}
         return {"pipeline_tag": data.get("pipeline_tag") or task, "library_name": library, "config": short}
 
-    def text(self, commit: dict, path: str) -> str:
+    def text(self, commit: dict, path: str, most: int = JSON_BYTES) -> str:
         """The text of a small file in a commit; empty where there is none."""
         entry = commit["files"].get(path)
-        if not entry or entry["size"] > JSON_BYTES:
+        if not entry or entry["size"] > most:
             return ""
         return self.store.blob(entry["sha256"]).read_text(encoding="utf-8", errors="replace")
 
@@ -254,14 +259,24 @@ class Hub:
             part.unlink(missing_ok=True)
 
 
+def finite(text: str) -> float | None:
+    """A number of JSON; None for one that is too large.
+
+    >>> finite("0.5"), finite("1e999")
+    (0.5, None)
+    """
+    return number if isfinite(number := float(text)) else None
+
+
 def plain(text: str) -> dict:
     """A JSON object that every client can read: without NaN. Empty where the text, which anybody may push, is none.
 
-    >>> plain('{"loss": NaN}'), plain("[1]"), plain("{")
-    ({'loss': None}, {}, {})
+    >>> plain('{"loss": NaN, "size": 1e999}'), plain("[1]"), plain("{")
+    ({'loss': None, 'size': None}, {}, {})
     """
     try:
-        value = json.loads(text, parse_constant=lambda name: None)
+        value = json.loads(text, parse_constant=lambda name: None, parse_float=finite)
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))  # no half letters
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -629,7 +644,7 @@ def repo_page(hub: Hub, request: Request) -> Response:
     revision = request.path_params.get("rev", MAIN)
     oid = hub.shelf.resolve(repo, revision)
     item, found = hub.shelf.item(repo), repo.commit(oid)
-    _, text = split_card(hub.text(found, "README.md"))
+    _, text = split_card(hub.text(found, "README.md", CARD_BYTES))
     return HTMLResponse(pages.card(lang, repo, revision, oid, found, text, item, request), headers=HEADERS)
 
 

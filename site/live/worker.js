@@ -6,6 +6,7 @@ import * as ort from "./vendor/ort.js";
 
 const text = new TextDecoder();
 const loading = new Map(); // a file or session is asked for once
+let fetched; // loads a file, and tells whoever asked last how far that is
 let manifest;
 let answers;
 
@@ -50,9 +51,9 @@ async function answer({ kind, texts }, onProgress) {
   const needed = ["tokenizer", ...(NEEDS[kind] ?? [])];
   const total = needed.reduce((sum, name) => sum + entries[name].bytes, 0);
   let loaded = 0;
-  const fetched = (name) => once(name, () => load(entries[name], (bytes) => onProgress((loaded += bytes), total)));
+  fetched = (name) => once(name, () => load(entries[name], (bytes) => onProgress((loaded += bytes), total)));
   const file = await fetched("tokenizer");
-  answers ??= answering(JSON.parse(text.decode(file)), (name) => model(name, fetched));
+  answers ??= answering(JSON.parse(text.decode(file)), (name) => model(name, (file) => fetched(file)));
   return answers[kind](...texts);
 }
 
