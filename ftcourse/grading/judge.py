@@ -33,7 +33,7 @@ class Verdicts:
 def whole(text: object) -> str:
     """A text without half letters, which no file can hold.
 
-    >>> whole("a\ud800")
+    >>> whole("a\\ud800")
     'a?'
     """
     return str(text).encode("utf-8", "replace").decode()
