@@ -100,14 +100,16 @@ def shut(home: Path, hidden: Path) -> bool:
         say_open(error)
         return True
 
-    def mount(what: bytes | None, where: Path, kind: bytes | None, flags: int, data: bytes | None = None) -> None:
-        if library.mount(what, os.fsencode(where), kind, flags, data):
+    def check(failed: int, where: Path) -> None:
+        if failed:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(where))
+
+    def mount(what: bytes | None, where: Path, kind: bytes | None, flags: int, data: bytes | None = None) -> None:
+        check(library.mount(what, os.fsencode(where), kind, flags, data), where)
 
     def read_only(where: Path, on: bool) -> None:
         attributes = struct.pack("QQQQ", READ_ONLY if on else 0, 0 if on else READ_ONLY, 0, 0)
-        if library.syscall(MOUNT_SETATTR, -100, os.fsencode(where), 0x8000, attributes, 32):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(where))
+        check(library.syscall(MOUNT_SETATTR, -100, os.fsencode(where), 0x8000, attributes, 32), where)
 
     try:
         kept = os.open(home, os.O_PATH | os.O_DIRECTORY)

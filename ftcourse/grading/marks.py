@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from ftcourse.engine.answers import neutral
+from ftcourse.engine.answers import cell_words, neutral
 from ftcourse.engine.folders import written_whole
 from ftcourse.engine.messages import RIGHT_TO_LEFT, language, message, speaking, trouble
 from ftcourse.grading.judge import Judge, Verdicts
@@ -27,7 +27,7 @@ def notebooks_in(folder: Path) -> list[tuple[str, Path]]:
         parts = path.relative_to(root).parts
         if not any(part.startswith(".") for part in parts) and parts[0] not in (FEEDBACK, "source", "release"):
             learner = parts[0] if len(parts) > 1 else path.stem
-            found.append((learner.encode("utf-8", "backslashreplace").decode(), path))  # of a zip in another encoding
+            found.append((cell_words(learner), path))  # of a zip in another encoding it has half letters
     if not found:
         raise trouble("nothing_handed_in", folder=str(folder))
     return found

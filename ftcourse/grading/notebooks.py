@@ -229,7 +229,8 @@ def hand_in(path: Path, learner: str, lang: str) -> HandedIn:
     lang = noted["lang"] if noted.get("lang") in LANGS else lang
     chapter = str(noted.get("assignment", ""))
     if not chapter:
-        named = (name for place in (path.stem, path.parent.name) for name in known_chapters(lang) if name in place)
+        known = known_chapters(lang)
+        named = (name for place in (path.stem, path.parent.name) for name in known if name in place)
         chapter = next(named, path.stem)
     names, steps, seen = answer_names(chapter, lang), [], set()
     locked = {one["id"] for one in prepared(chapter, lang)}

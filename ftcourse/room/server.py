@@ -276,7 +276,8 @@ def plain(text: str) -> dict:
     """
     try:
         value = json.loads(text, parse_constant=lambda name: None, parse_float=finite)
-        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))  # no half letters
+        if "\\ud" in text.lower():  # maybe half a letter, which no answer can hold
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
